@@ -1,0 +1,158 @@
+# Copyright: the vcompare contributors
+# GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What every arm answers: the verbs, and the plain data that they take and give.
+
+An arm is a place where work can run. A new technology is one new file beside
+this one with a class that has these verbs, and a line in ``registry.py``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
+
+DEFAULT_OWNER = "default"
+NAME_PREFIX = "vc-"
+STATE_DIR = "/var/lib/vcompare"
+
+
+class BackendError(VcompareError):
+    """An arm could not do what was asked."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Image:
+    """The one root file system and its exports, as paths on the host of the arm.
+
+    :param rootfs: block device or raw file with the ext4 root file system, used read-only.
+    :param kernel: kernel of virtual machines.
+    :param initrd: small initrd of virtual machines.
+    :param container: image archive that ``docker load`` takes.
+    :param reference: name of the container image, e.g. ``vcompare/guest:0123456789ab``.
+    :param digest: tree digest, ``sha256:…``; empty when unknown.
+    :param quick_digest: digest over names, types, modes, sizes and link targets only.
+    """
+
+    rootfs: str
+    kernel: str = ""
+    initrd: str = ""
+    container: str = ""
+    reference: str = ""
+    digest: str = ""
+    quick_digest: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class InstanceSpec:
+    """What an instance shall be; the same for every arm.
+
+    :param name: unique on the host, ``vc-`` first.
+    :param owner: who it belongs to (lab or run), part of the marker.
+    :param vcpus: virtual CPUs, or the number of CPUs that a cpuset holds it to.
+    :param memory_mib: memory in MiB, by VM size or cgroup.
+    :param image: the root file system; None for a machine that boots from a disk of its own.
+    :param command: the application; empty for none (the instance then idles).
+    :param cpuset: host CPUs for it in the kernel's list format, e.g. ``1`` or ``2-3``;
+        empty: the last ``vcpus`` CPUs of the host.
+    :param options: what only this arm understands (``docker:``, ``kvm:``, ``xen:``).
+    """
+
+    name: str
+    owner: str = DEFAULT_OWNER
+    vcpus: int = 1
+    memory_mib: int = 256
+    image: Image | None = None
+    command: tuple[str, ...] = ()
+    cpuset: str = ""
+    options: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Info:
+    """What an instance is now.
+
+    :param state: ``absent``, ``stopped``, ``running`` or ``broken`` (half-made).
+    :param address: IPv4 address that the host reaches it at; empty when it has none.
+    :param ours: whether it carries our marker.
+    :param details: the arm's own words (container id, domain uuid, domid, …).
+    """
+
+    name: str
+    arm: str
+    state: str
+    address: str = ""
+    ours: bool = True
+    vcpus: int | None = None
+    memory_mib: int | None = None
+    details: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """A command that ran inside an instance.
+
+    :param host_elapsed_s: seconds of the host's monotonic clock between the command's begin and end
+        as seen from the host.
+    :param guest_elapsed_s: the same by the instance's own clock (``/proc/uptime``: 10 ms steps).
+    """
+
+    rc: int
+    stdout: str
+    stderr: str
+    host_elapsed_s: float
+    guest_elapsed_s: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Proof:
+    """One independent observation of what an arm is.
+
+    :param source: ``inside`` (read in the instance) or ``outside`` (asked of the host).
+    """
+
+    name: str
+    source: str
+    expected: str
+    observed: str
+    holds: bool
+
+
+class Backend(t.Protocol):
+    """The verbs. Each is idempotent, has a deadline, and leaves nothing behind when it fails."""
+
+    arm: str
+
+    def address(self, spec: InstanceSpec) -> str:
+        """Return the IPv4 address that the instance will have; the same for the same name, before it exists."""
+
+    def available(self) -> str:
+        """Return an empty string, or the reason why this host can't carry the arm."""
+
+    def prepare(self, spec: InstanceSpec) -> None:
+        """Do what belongs to no instance (load the container image, make keys); before any clock runs."""
+
+    def create(self, spec: InstanceSpec, timeout_s: float) -> Info:
+        """Make the instance and start it; return as soon as it was started, not when it is ready."""
+
+    def wait_ready(self, spec: InstanceSpec, timeout_s: float) -> float:
+        """Wait until ``run`` works; return the seconds that it took."""
+
+    def run(self, name: str, argv: t.Sequence[str], timeout_s: float) -> Result:
+        """Run a command inside the instance as root, from ``/``, without a shell."""
+
+    def stop(self, name: str, timeout_s: float) -> bool:
+        """Stop it cleanly, by force when the time is up; return whether something changed."""
+
+    def destroy(self, name: str, timeout_s: float) -> bool:
+        """Take away all of it, also what a failed create left; return whether something changed."""
+
+    def info(self, name: str) -> Info:
+        """Say what it is now."""
+
+    def list(self) -> t.Sequence[Info]:
+        """All instances of this arm that carry our marker."""
+
+    def identify(self, name: str) -> t.Sequence[Proof]:
+        """Prove what the arm is, from inside and from outside."""

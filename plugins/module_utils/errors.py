@@ -1,0 +1,25 @@
+# Copyright: the vcompare contributors
+# GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The one shape of an error that a user may meet: what, and what to do next."""
+
+from __future__ import annotations
+
+
+class VcompareError(Exception):
+    """Something could not be done.
+
+    :param message: what was being done and what came back.
+    :param remedy: what the user can do next, one sentence; empty when unknown.
+    :param evidence: what was seen, e.g. the last lines of a console.
+    """
+
+    def __init__(self, message: str, remedy: str = "", evidence: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+        self.evidence = evidence
+
+    def as_result(self) -> dict[str, str]:
+        """The arguments of ``fail_json``."""
+        text = self.message if not self.remedy else f"{self.message} {self.remedy}"
+        return {"msg": text, "remedy": self.remedy, "evidence": self.evidence}
