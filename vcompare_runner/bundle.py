@@ -1,0 +1,358 @@
+# vcompare_runner: copyright the vcompare contributors, GPL-3.0-or-later (see LICENSE)
+"""The bundle of a run: its schema, and loading it.
+
+A bundle is one folder (docs/contracts.md, "Bundle"). What is small (manifest, facts, blocks, proofs) becomes
+pydantic models. Samples may be millions, so they become columns (``samples.py``).
+
+What is wrong with a bundle is said in one of two ways. Where the record can't be trusted (no manifest, a line that
+is no JSON, a wrong type) loading ends with ``BundleError``. Where single records must not be used (an unfinished
+block, a value that can't be, a sample of another run) they are left out, and a ``Note`` says which and why.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+from pathlib import Path
+
+import pydantic
+
+from vcompare_runner.errors import BundleError
+from vcompare_runner.lines import BROKEN_REMEDY, cut_off_text, is_cut_off
+from vcompare_runner.samples import SampleTable, read_samples
+
+SCHEMA = 1
+
+Status = t.Literal["ok", "failed", "refused"]
+Substrate = t.Literal["metal", "nested-kvm", "nested-tcg"]
+
+
+class _Model(pydantic.BaseModel):
+    """Fields that we don't know are kept: a newer writer may add some."""
+
+    model_config = pydantic.ConfigDict(extra="allow", populate_by_name=True, frozen=True)
+
+
+class Profile(_Model):
+    """What was to be measured. ``blocks`` per arm; ``scenarios`` by name."""
+
+    name: str
+    blocks: int = pydantic.Field(ge=1)
+    scenarios: list[str]
+
+
+class ArmPlan(_Model):
+    """One arm on one host, as planned before the run; ``reason`` says why it was not planned."""
+
+    arm: str
+    host: str
+    substrate: Substrate
+    planned: bool
+    reason: str | None = None
+
+
+class Rung(_Model):
+    """One condition of hardware acceleration that was looked at."""
+
+    name: str
+    holds: bool | None
+    detail: str | None = None
+
+
+class Acceleration(_Model):
+    """Which accelerator carries the nested lab, and how that was found out."""
+
+    accel: str
+    reason: str | None = None
+    rungs: list[Rung] = []
+
+
+class Lab(_Model):
+    """The nested lab, or ``nested`` false for hosts that are as they are."""
+
+    nested: bool
+    name: str | None = None
+    substrate: Substrate | None = None
+    acceleration: Acceleration | None = None
+
+
+class ImageInfo(_Model):
+    """The one root file system of all arms (image.json)."""
+
+    digest: str
+    reference: str | None = None
+    release: str | None = None
+    kernel: str | None = None
+    packages: dict[str, str] = {}
+
+
+class InstanceSize(_Model):
+    """The size that every arm was held to."""
+
+    vcpus: int
+    memory_mib: int
+
+
+class Manifest(_Model):
+    """What a run is, written before its first block."""
+
+    schema_version: int = pydantic.Field(alias="schema")
+    run: str
+    created_at: str
+    finished_at: str | None = None
+    profile: Profile
+    seed: int = pydantic.Field(ge=0)
+    arms: list[ArmPlan]
+    lab: Lab
+    image: ImageInfo | None = None
+    instance: InstanceSize | None = None
+    versions: dict[str, t.Any] = {}
+
+
+class HostFacts(_Model):
+    """What a host under test is. ``memory_mib`` in MiB."""
+
+    host: str
+    kernel: str | None = None
+    cpu_model: str | None = None
+    cpu_count: int | None = None
+    memory_mib: int | float | None = None
+    substrate: Substrate | None = None
+    clocksource: str | None = None
+    mitigations: str | dict[str, str] | None = None
+    os: str | None = None
+    versions: dict[str, t.Any] = {}
+
+
+class Proof(_Model):
+    """One independent observation of what an arm is."""
+
+    name: str
+    source: t.Literal["inside", "outside"]
+    expected: str | None
+    observed: str | None
+    holds: bool
+
+
+class ProofLine(_Model):
+    """All observations of one arm in one block."""
+
+    run: str
+    block: int = pydantic.Field(ge=0)
+    host: str
+    arm: str
+    proven: bool
+    reason: str | None = None
+    proofs: list[Proof] = []
+
+
+class ArmOutcome(_Model):
+    """How one arm fared in one block."""
+
+    arm: str
+    status: Status
+    reason: str | None = None
+
+
+class BlockLine(_Model):
+    """A finished block of one host. Times in seconds."""
+
+    run: str
+    block: int = pydantic.Field(ge=0)
+    host: str
+    arms: list[ArmOutcome]
+    order: list[str] = []
+    controller_elapsed_s: float | None = None
+    host_elapsed_s: float | None = None
+    started_at: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Note:
+    """Something that a reader of the report must know about the record.
+
+    :param code: machine-readable kind, e.g. ``cut-off-line``, ``impossible-value``.
+    """
+
+    code: str
+    text: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Bundle:
+    """A loaded bundle: only what belongs to finished blocks counts.
+
+    :param blocks: finished blocks, one per block number and host.
+    :param proofs: proofs of finished blocks, one per block, host and arm.
+    :param samples: all samples; ``samples.used`` marks those that count.
+    """
+
+    manifest: Manifest
+    facts: t.Mapping[str, HostFacts]
+    blocks: tuple[BlockLine, ...]
+    proofs: tuple[ProofLine, ...]
+    samples: SampleTable
+    notes: tuple[Note, ...]
+
+
+M = t.TypeVar("M", bound=_Model)
+
+
+def _explain(error: pydantic.ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    more = error.error_count() - 1
+    return f"{where + ': ' if where else ''}{first['msg']}" + (f" (and {more} more)" if more else "")
+
+
+def _read_document(path: Path, model: type[M], remedy: str) -> M:
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise BundleError(f"{path} can't be read: {error.strerror}", remedy) from error
+    try:
+        return model.model_validate_json(text)
+    except pydantic.ValidationError as error:
+        raise BundleError(f"{path} is broken: {_explain(error)}", remedy) from error
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read ``manifest.json`` of a bundle.
+
+    :raises BundleError: it is missing, is no manifest, or has a schema that we don't know.
+    """
+    if not folder.is_dir():
+        raise BundleError(f"there is no folder {folder}", "`vcompare runs` lists the runs that this machine has")
+    path = folder / "manifest.json"
+    if not path.exists():
+        raise BundleError(
+            f"{folder} is no bundle: it has no manifest.json",
+            "name the folder of a run (runs/<run>); a run that stopped before its first block has no manifest yet: "
+            "`vcompare compare --resume RUN` goes on with it",
+        )
+    manifest = _read_document(path, Manifest, "restore the file from a copy of the bundle; it is never rewritten by hand")
+    if manifest.schema_version != SCHEMA:
+        raise BundleError(
+            f"{path} has schema {manifest.schema_version}; this version reads schema {SCHEMA}",
+            "install the version of vcompare_runner that made it",
+        )
+    return manifest
+
+
+def _read_lines(path: Path, model: type[M], notes: list[Note]) -> list[M]:
+    """Read a file of JSON lines; a line that was cut off while it was being written is noted and left out."""
+    if not path.exists():
+        return []
+    records = []
+    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
+        line = line.strip()
+        if not line:
+            continue
+        try:
+            records.append(model.model_validate_json(line))
+        except pydantic.ValidationError as error:
+            if is_cut_off(line):
+                notes.append(Note("cut-off-line", cut_off_text(path.name, number)))
+                continue
+            raise BundleError(
+                f"{path}, line {number}, is broken: {_explain(error)}",
+                BROKEN_REMEDY,
+            ) from error
+    return records
+
+
+def _of_this_run(records: list[t.Any], run: str, name: str, notes: list[Note]) -> list[t.Any]:
+    strangers = sorted({record.run for record in records} - {run})
+    for stranger in strangers:
+        count = sum(record.run == stranger for record in records)
+        notes.append(Note("other-run", f"{name}: {count} of its lines are of another run ({stranger}); left out"))
+    return [record for record in records if record.run == run]
+
+
+def _unique_blocks(blocks: list[BlockLine], notes: list[Note]) -> tuple[BlockLine, ...]:
+    kept: dict[tuple[int, str], BlockLine] = {}
+    for block in blocks:
+        key = (block.block, block.host)
+        if key in kept:
+            notes.append(
+                Note(
+                    "duplicate-block",
+                    f"blocks.jsonl: block {block.block} of {block.host} is there more than once; the last one counts",
+                )
+            )
+        kept[key] = block
+    return tuple(sorted(kept.values(), key=lambda block: (block.block, block.host)))
+
+
+def _finished_proofs(proofs: list[ProofLine], blocks: t.Sequence[BlockLine], notes: list[Note]) -> tuple[ProofLine, ...]:
+    finished = {(block.block, block.host) for block in blocks}
+    kept: dict[tuple[int, str, str], ProofLine] = {}
+    unfinished: set[tuple[int, str]] = set()
+    for proof in proofs:
+        if (proof.block, proof.host) in finished:
+            # A block that was interrupted and done again has two lines: the later belongs to the finished one.
+            kept[proof.block, proof.host, proof.arm] = proof
+        else:
+            unfinished.add((proof.block, proof.host))
+    for number, host in sorted(unfinished):
+        notes.append(
+            Note("unfinished-block", f"proofs.jsonl: block {number} of {host} was not finished; its proofs are not used")
+        )
+    return tuple(kept[key] for key in sorted(kept))
+
+
+def _read_facts(folder: Path) -> dict[str, HostFacts]:
+    facts = {}
+    for path in sorted((folder / "facts").glob("*.json")):
+        host = _read_document(path, HostFacts, "restore the file from a copy of the bundle")
+        facts[host.host] = host
+    return facts
+
+
+def load_bundle(folder: Path) -> Bundle:
+    """Load a bundle.
+
+    :param folder: ``runs/<run>`` or a copy of it, from any machine.
+    :raises BundleError: it is missing or its record can't be trusted; the message names file and line.
+    """
+    manifest = read_manifest(folder)
+    notes: list[Note] = []
+    blocks = _unique_blocks(
+        _of_this_run(_read_lines(folder / "blocks.jsonl", BlockLine, notes), manifest.run, "blocks.jsonl", notes), notes
+    )
+    proofs = _finished_proofs(
+        _of_this_run(_read_lines(folder / "proofs.jsonl", ProofLine, notes), manifest.run, "proofs.jsonl", notes),
+        blocks,
+        notes,
+    )
+    samples, findings = read_samples(folder / "samples.jsonl")
+    notes += [Note("cut-off-line", text) for text in findings]
+    notes += [
+        Note(code, text) for code, text in samples.judge(run=manifest.run, usable=usable_arms(blocks, proofs), blocks=blocks)
+    ]
+    return Bundle(manifest, _read_facts(folder), blocks, proofs, samples, tuple(notes))
+
+
+def usable_arms(
+    blocks: t.Iterable[BlockLine], proofs: t.Iterable[ProofLine]
+) -> dict[tuple[int, str, str], str]:
+    """Say for each (block, host, arm) of finished blocks why its samples don't count; empty when they do.
+
+    An arm that was refused, or that did not prove what it is, has no figures, whatever it measured. One that failed
+    in the middle keeps what it measured before.
+    """
+    proven = {(proof.block, proof.host, proof.arm): proof for proof in proofs}
+    verdict = {}
+    for block in blocks:
+        for outcome in block.arms:
+            key = (block.block, block.host, outcome.arm)
+            proof = proven.get(key)
+            if outcome.status == "refused":
+                verdict[key] = f"refused: {outcome.reason or 'no reason given'}"
+            elif proof is None:
+                verdict[key] = "no proof of what the arm is"
+            elif not proof.proven:
+                verdict[key] = f"not proven: {proof.reason or 'a proof did not hold'}"
+            else:
+                verdict[key] = ""
+    return verdict

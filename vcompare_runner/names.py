@@ -1,0 +1,43 @@
+# vcompare_runner: copyright the vcompare contributors, GPL-3.0-or-later (see LICENSE)
+"""The words that the parts share: arms, their groups and their order; substrates."""
+
+from __future__ import annotations
+
+import difflib
+import typing as t
+
+BARE = "bare"
+
+# The order in which arms are shown; an arm that is not here comes after these, by name.
+ARMS: tuple[str, ...] = (BARE, "docker", "kvm", "xen-dom0", "xen-pv", "xen-pvh")
+
+# docs/contracts.md, "Inventory": the arms of a host follow from its groups.
+ARMS_OF_GROUP: t.Mapping[str, tuple[str, ...]] = {
+    "bare_hosts": (BARE,),
+    "docker_hosts": ("docker",),
+    "kvm_hosts": ("kvm",),
+    "xen_hosts": ("xen-dom0", "xen-pv", "xen-pvh"),
+}
+
+METAL = "metal"
+NESTED_KVM = "nested-kvm"
+NESTED_TCG = "nested-tcg"
+
+SUBSTRATE_WORDS: t.Mapping[str, str] = {
+    METAL: "real hardware",
+    NESTED_KVM: "virtual machines with hardware virtualisation",
+    NESTED_TCG: "emulated hardware",
+}
+
+ACCELERATIONS: tuple[str, ...] = ("auto", "kvm", "tcg")
+
+
+def arm_order(arm: str) -> tuple[int, str]:
+    """Return a sort key that puts known arms into their usual order and others after them, by name."""
+    return (ARMS.index(arm) if arm in ARMS else len(ARMS), arm)
+
+
+def did_you_mean(word: str, known: t.Iterable[str]) -> str:
+    """Return ``did you mean 'kvm'?`` for a word that is close to a known one, else an empty string."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f"did you mean '{close[0]}'?" if close else ""

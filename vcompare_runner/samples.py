@@ -1,0 +1,364 @@
+# vcompare_runner: copyright the vcompare contributors, GPL-3.0-or-later (see LICENSE)
+"""Samples as columns: a bundle may have millions, and an object for each would cost minutes and gigabytes.
+
+Lines are parsed in chunks, types are checked a column at a time; only a chunk with something wrong in it is looked
+at line by line, with the pydantic model, to name the line and the field.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import operator
+import typing as t
+from pathlib import Path
+
+import numpy as np
+import pydantic
+import pydantic_core
+
+from vcompare_runner.errors import BundleError
+from vcompare_runner.lines import BROKEN_REMEDY, cut_off_text, is_cut_off
+
+if t.TYPE_CHECKING:
+    from vcompare_runner.bundle import BlockLine
+
+_CHUNK = 5000
+_EXAMPLES = 3
+
+OK, FAILED, REFUSED = 0, 1, 2
+STATUS_CODES: t.Mapping[str, int] = {"ok": OK, "failed": FAILED, "refused": REFUSED}
+STATUS_NAMES = tuple(STATUS_CODES)
+
+COLUMNS: tuple[str, ...] = (
+    "schema",
+    "run",
+    "block",
+    "order",
+    "host",
+    "arm",
+    "variant",
+    "scenario",
+    "metric",
+    "unit",
+    "direction",
+    "value",
+    "iteration",
+    "warmup",
+    "status",
+    "reason",
+    "started_at",
+    "host_elapsed_s",
+    "guest_elapsed_s",
+    "evidence",
+)
+
+
+class Sample(pydantic.BaseModel):
+    """One sample, as docs/contracts.md has it. Used to explain what is wrong with a line, not to hold samples."""
+
+    model_config = pydantic.ConfigDict(strict=True, extra="allow", populate_by_name=True)
+
+    schema_version: t.Literal[1] = pydantic.Field(alias="schema")
+    run: str
+    block: int
+    order: int | None
+    host: str
+    arm: str
+    variant: str
+    scenario: str
+    metric: str
+    unit: str
+    direction: t.Literal["lower", "higher"]
+    value: float | None
+    iteration: int
+    warmup: bool
+    status: t.Literal["ok", "failed", "refused"]
+    reason: str | None
+    started_at: str | None
+    host_elapsed_s: float | None
+    guest_elapsed_s: float | None
+    evidence: str | None
+
+
+_TEXT = frozenset({str})
+_TEXT_OR_NONE = frozenset({str, type(None)})
+_WHOLE = frozenset({int})
+_NUMBER_OR_NONE = frozenset({int, float, type(None)})
+
+_TYPES: t.Mapping[str, frozenset[t.Any]] = {
+    "schema": _WHOLE,
+    "run": _TEXT,
+    "block": _WHOLE,
+    "order": frozenset({int, type(None)}),
+    "host": _TEXT,
+    "arm": _TEXT,
+    "variant": _TEXT,
+    "scenario": _TEXT,
+    "metric": _TEXT,
+    "unit": _TEXT,
+    "direction": _TEXT,
+    "value": _NUMBER_OR_NONE,
+    "iteration": _WHOLE,
+    "warmup": frozenset({bool}),
+    "status": _TEXT,
+    "reason": _TEXT_OR_NONE,
+    "started_at": _TEXT_OR_NONE,
+    "host_elapsed_s": _NUMBER_OR_NONE,
+    "guest_elapsed_s": _NUMBER_OR_NONE,
+    "evidence": _TEXT_OR_NONE,
+}
+
+_WORDS: t.Mapping[str, frozenset[t.Any]] = {
+    "schema": frozenset({1}),
+    "direction": frozenset({"lower", "higher"}),
+    "status": frozenset(STATUS_CODES),
+}
+
+
+class SeriesKey(t.NamedTuple):
+    """What samples of one series have in common."""
+
+    scenario: str
+    metric: str
+    unit: str
+    direction: str
+    variant: str
+    arm: str
+    host: str
+
+
+@dataclasses.dataclass
+class SampleTable:
+    """Samples as columns of equal length, in the order of the file.
+
+    :param keys: the series; ``series`` holds indices into it.
+    :param value: the figure in the series' unit; NaN where a sample has none.
+    :param used: whether a sample counts (see ``judge``); ``why_not`` says why one does not.
+    :param status: ``OK``, ``FAILED`` or ``REFUSED``.
+    """
+
+    keys: list[SeriesKey]
+    series: np.ndarray
+    block: np.ndarray
+    iteration: np.ndarray
+    value: np.ndarray
+    has_value: np.ndarray
+    warmup: np.ndarray
+    status: np.ndarray
+    run: list[str]
+    order: list[int | None]
+    reason: list[str | None]
+    started_at: list[str | None]
+    host_elapsed_s: list[float | None]
+    guest_elapsed_s: list[float | None]
+    evidence: list[str | None]
+    used: np.ndarray
+    why_not: dict[int, str]
+
+    def __len__(self) -> int:
+        return len(self.series)
+
+    def judge(
+        self, run: str, usable: t.Mapping[tuple[int, str, str], str], blocks: t.Sequence[BlockLine]
+    ) -> list[tuple[str, str]]:
+        """Decide which samples count; set ``used`` and ``why_not``.
+
+        :param usable: reason why the samples of a (block, host, arm) don't count, empty when they do.
+        :returns: notes as (code, text), for what a reader must know.
+        """
+        notes: list[tuple[str, str]] = []
+        notes += self._leave_out_other_runs(run)
+        notes += self._leave_out_blocks(usable, {(block.block, block.host) for block in blocks})
+        notes += self._leave_out_values()
+        notes += self._leave_out_duplicates()
+        return notes
+
+    def describe(self, index: int) -> str:
+        """Name a sample for a reader."""
+        key = self.keys[self.series[index]]
+        return (
+            f"{key.scenario}/{key.metric} of {key.arm} on {key.host}, block {self.block[index]}, "
+            f"iteration {self.iteration[index]}"
+        )
+
+    def _leave_out(self, indices: np.ndarray, why: str) -> None:
+        self.used[indices] = False
+        for index in indices.tolist():
+            self.why_not.setdefault(index, why)
+
+    def _name_some(self, indices: np.ndarray) -> str:
+        names = "; ".join(self.describe(int(index)) for index in indices[:_EXAMPLES])
+        rest = len(indices) - _EXAMPLES
+        return names + (f"; and {rest} more" if rest > 0 else "")
+
+    def _leave_out_other_runs(self, run: str) -> list[tuple[str, str]]:
+        strangers = np.array([index for index, name in enumerate(self.run) if name != run], dtype=np.int64)
+        if not len(strangers):
+            return []
+        names = ", ".join(sorted({self.run[index] for index in strangers}))
+        self._leave_out(strangers, "of another run")
+        return [("other-run", f"samples.jsonl: {len(strangers)} samples are of another run ({names}); left out")]
+
+    def _leave_out_blocks(
+        self, usable: t.Mapping[tuple[int, str, str], str], finished: set[tuple[int, str]]
+    ) -> list[tuple[str, str]]:
+        notes: list[tuple[str, str]] = []
+        unfinished: set[tuple[int, str]] = set()
+        # One decision per series and block, not per sample.
+        pairs, inverse = np.unique(np.stack([self.series, self.block]), axis=1, return_inverse=True)
+        inverse = inverse.reshape(-1)
+        order = np.argsort(inverse, kind="stable")
+        bounds = np.searchsorted(inverse[order], np.arange(pairs.shape[1] + 1))
+        for number in range(pairs.shape[1]):
+            key, block = self.keys[pairs[0, number]], int(pairs[1, number])
+            if (block, key.host) not in finished:
+                why = "its block was not finished"
+                unfinished.add((block, key.host))
+            else:
+                why = usable.get((block, key.host, key.arm), "its block does not name the arm")
+            if why:
+                indices = order[bounds[number] : bounds[number + 1]]
+                self._leave_out(indices[self.used[indices] & (self.status[indices] == OK)], why)
+                self.used[indices] = False
+        for block, host in sorted(unfinished):
+            notes.append(
+                ("unfinished-block", f"samples.jsonl: block {block} of {host} was not finished; its samples are not used")
+            )
+        return notes
+
+    def _leave_out_values(self) -> list[tuple[str, str]]:
+        notes: list[tuple[str, str]] = []
+        self._leave_out_failures()
+        ok = self.used & (self.status == OK)
+        missing = np.flatnonzero(ok & ~self.has_value)
+        if len(missing):
+            self._leave_out(missing, "no value although its status is ok")
+            notes.append(("missing-value", f"samples with status ok but no value, left out: {self._name_some(missing)}"))
+        with np.errstate(invalid="ignore"):
+            # Times and rates of work that was done are positive and finite; anything else was not measured.
+            impossible = np.flatnonzero(ok & self.has_value & ~(np.isfinite(self.value) & (self.value > 0)))
+        for value in sorted({repr(float(self.value[index])) for index in impossible}):
+            same = np.array([index for index in impossible if repr(float(self.value[index])) == value], dtype=np.int64)
+            self._leave_out(same, f"impossible value {value}")
+            notes.append(("impossible-value", f"impossible value {value}, left out: {self._name_some(same)}"))
+        odd = np.flatnonzero((self.status != OK) & self.has_value)
+        if len(odd):
+            notes.append(
+                ("unexpected-value", f"samples that are not ok yet have a value, not used: {self._name_some(odd)}")
+            )
+        return notes
+
+    def _leave_out_failures(self) -> None:
+        for index in np.flatnonzero(self.used & (self.status != OK)).tolist():
+            self.used[index] = False
+            self.why_not.setdefault(index, f"{STATUS_NAMES[self.status[index]]}: {self.reason[index] or 'no reason given'}")
+
+    def _leave_out_duplicates(self) -> list[tuple[str, str]]:
+        used = np.flatnonzero(self.used)
+        if not len(used):
+            return []
+        # A block that was interrupted after its samples were written is done again: the later samples belong to the
+        # finished block. Reversed, so that `unique` (which keeps the first of equals) keeps the last.
+        backwards = used[::-1]
+        rows = np.stack([self.series[backwards], self.block[backwards], self.iteration[backwards]])
+        order = np.lexsort(rows[::-1])
+        same = np.all(rows[:, order[1:]] == rows[:, order[:-1]], axis=0)
+        earlier = np.sort(backwards[order[1:][same]])
+        if not len(earlier):
+            return []
+        self._leave_out(earlier, "measured again later")
+        return [("duplicate-sample", f"samples that are there again later, left out: {self._name_some(earlier)}")]
+
+
+_fields = operator.itemgetter(*COLUMNS)
+
+
+def read_samples(path: Path) -> tuple[SampleTable, list[str]]:
+    """Read ``samples.jsonl``.
+
+    :returns: the table (all samples marked as used; ``SampleTable.judge`` decides), and what is to be said about lines
+        that were cut off.
+    :raises BundleError: a line is no sample; the message names line and field.
+    """
+    findings: list[str] = []
+    codes: dict[SeriesKey, int] = {}
+    series: list[int] = []
+    columns: dict[str, list[t.Any]] = {name: [] for name in COLUMNS}
+    if path.exists():
+        with path.open("rb") as lines:
+            first = 1
+            while chunk := list(itertools.islice(lines, _CHUNK)):
+                parsed = _parse_chunk(path, chunk, first, findings)
+                if parsed is not None:
+                    for name, column in parsed.items():
+                        columns[name] += column
+                    keys = map(SeriesKey._make, zip(*(parsed[field] for field in SeriesKey._fields), strict=True))
+                    series += [codes.setdefault(key, len(codes)) for key in keys]
+                first += len(chunk)
+    value = np.array(columns["value"], dtype=np.float64)
+    return (
+        SampleTable(
+            keys=list(codes),
+            series=np.array(series, dtype=np.int64),
+            block=np.array(columns["block"], dtype=np.int64),
+            iteration=np.array(columns["iteration"], dtype=np.int64),
+            value=value,
+            has_value=np.array([item is not None for item in columns["value"]], dtype=bool),
+            warmup=np.array(columns["warmup"], dtype=bool),
+            status=np.array([STATUS_CODES[status] for status in columns["status"]], dtype=np.int8),
+            run=columns["run"],
+            order=columns["order"],
+            reason=columns["reason"],
+            started_at=columns["started_at"],
+            host_elapsed_s=columns["host_elapsed_s"],
+            guest_elapsed_s=columns["guest_elapsed_s"],
+            evidence=columns["evidence"],
+            used=np.ones(len(series), dtype=bool),
+            why_not={},
+        ),
+        findings,
+    )
+
+
+def _parse_chunk(
+    path: Path, chunk: list[bytes], first: int, findings: list[str]
+) -> dict[str, list[t.Any]] | None:
+    """Parse some lines into columns; ``None`` when there is nothing in them."""
+    try:
+        # A blank line makes this fail too; it is skipped on the slow path.
+        records = pydantic_core.from_json(b"[" + b",".join(chunk) + b"]", cache_strings="all")
+        columns = dict(zip(COLUMNS, map(list, zip(*map(_fields, records), strict=True)), strict=True))
+        if len(records) == len(chunk) and _types_hold(columns):
+            return columns
+    except (ValueError, KeyError, TypeError):
+        pass
+    return _parse_lines(path, chunk, first, findings)
+
+
+def _types_hold(columns: t.Mapping[str, list[t.Any]]) -> bool:
+    return all(set(map(type, columns[name])) <= allowed for name, allowed in _TYPES.items()) and all(
+        set(columns[name]) <= words for name, words in _WORDS.items()
+    )
+
+
+def _parse_lines(path: Path, chunk: list[bytes], first: int, findings: list[str]) -> dict[str, list[t.Any]] | None:
+    columns: dict[str, list[t.Any]] = {name: [] for name in COLUMNS}
+    for number, line in enumerate(chunk, start=first):
+        line = line.strip()
+        if not line:
+            continue
+        try:
+            sample = Sample.model_validate_json(line)
+        except pydantic.ValidationError as error:
+            if is_cut_off(line):
+                findings.append(cut_off_text(path.name, number))
+                continue
+            problem = error.errors(include_url=False)[0]
+            where = ".".join(map(str, problem["loc"]))
+            raise BundleError(
+                f"{path}, line {number}, is no sample: {where + ': ' if where else ''}{problem['msg']}", BROKEN_REMEDY
+            ) from error
+        for name in COLUMNS:
+            columns[name].append(sample.schema_version if name == "schema" else getattr(sample, name))
+    return columns if columns["run"] else None

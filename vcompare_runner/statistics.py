@@ -1,0 +1,234 @@
+# vcompare_runner: copyright the vcompare contributors, GPL-3.0-or-later (see LICENSE)
+"""From samples to ratios with intervals.
+
+The block (a fresh instance of every arm, one after the other) is the unit: samples of one boot are correlated, so
+that more iterations within a block don't make a figure more certain, only more blocks do. See T. Kalibera and
+R. Jones, "Rigorous benchmarking in reasonable time", ISMM 2013, sections 4 to 6 (repetition at the highest level that
+varies), https://doi.org/10.1145/2464157.2464160.
+
+Arms are compared within a block, as log ratios: whatever slows a whole block down (a noisy neighbour, a warm CPU)
+slows both sides and cancels. Ratios are compared on the log scale since 2 and 1/2 are equally far from 1; medians and
+percentile intervals carry over by ``exp``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import typing as t
+import zlib
+
+import numpy as np
+import scipy.stats
+
+from vcompare_runner.bundle import Bundle
+from vcompare_runner.names import BARE, arm_order
+from vcompare_runner.samples import OK, SeriesKey
+
+LEVEL = 0.95
+
+# Below this many pairs there is no interval: see `attainable_coverage`.
+MIN_PAIRS = 5
+
+# Efron and Tibshirani, "An Introduction to the Bootstrap" (1993), section 13.3, want at least 1,000 resamples for
+# percentile intervals; the Monte Carlo error of an end does not grow with the number of blocks, so that large runs can
+# do with fewer.
+_RESAMPLES_SMALL = 9999
+_RESAMPLES_LARGE = 1999
+_LARGE = 200
+
+
+@dataclasses.dataclass(frozen=True)
+class Interval:
+    """An interval for a ratio.
+
+    :param level: confidence level that was asked for.
+    :param coverage_at_most: what any interval between two of the observed blocks can cover at best.
+    """
+
+    low: float
+    high: float
+    level: float
+    coverage_at_most: float
+
+    def excludes(self, ratio: float) -> bool:
+        """Say whether a ratio lies outside: only then is a difference from it shown."""
+        return ratio < self.low or ratio > self.high
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """An arm against its baseline, block by block.
+
+    :param baseline: (arm, host) that it is compared with.
+    :param blocks: numbers of the blocks that both have a value in.
+    :param log_ratios: natural logarithm of arm / baseline, one per block. Claims will be tested on these.
+    :param ratio: exp of their median; ``None`` when there is no pair.
+    :param interval: ``None`` when there are too few pairs; ``reason`` says so.
+    """
+
+    baseline: tuple[str, str]
+    blocks: tuple[int, ...]
+    log_ratios: np.ndarray
+    ratio: float | None
+    interval: Interval | None
+    reason: str | None
+
+
+@dataclasses.dataclass(frozen=True)
+class ArmFigures:
+    """The figures of one arm in one scenario, in the scenario's unit.
+
+    :param values: block number → median of the block's iterations (warm-up left out).
+    :param samples: how many samples they are made of.
+    :param median: median of the block values; ``None`` when there is no value.
+    :param comparison: ``None`` for the baseline itself and where there is none; ``reason`` says why.
+    """
+
+    arm: str
+    host: str
+    values: t.Mapping[int, float]
+    samples: int
+    median: float | None
+    comparison: Comparison | None
+    reason: str | None
+
+
+@dataclasses.dataclass(frozen=True)
+class ScenarioFigures:
+    """All arms in one scenario and metric. ``direction`` says what is better: ``lower`` or ``higher``."""
+
+    scenario: str
+    metric: str
+    unit: str
+    direction: str
+    variant: str
+    arms: tuple[ArmFigures, ...]
+
+
+def attainable_coverage(pairs: int) -> float:
+    """Return how often the range from the smallest to the largest of n values covers the true median: 1 − 2^(1−n).
+
+    All values lie on the same side of the median with probability 2·(1/2)^n (H. A. David and H. N. Nagaraja, "Order
+    Statistics", 3rd edition, section 7.1). A bootstrap of the median can't reach beyond the observed values, so that
+    this bounds its coverage: 75% with 3 blocks, 87.5% with 4, 93.75% with 5.
+    """
+    return 1.0 - 2.0 ** (1 - pairs) if pairs > 0 else 0.0
+
+
+def bootstrap_interval(log_ratios: np.ndarray, seed: t.Sequence[int]) -> Interval | None:
+    """Return the percentile bootstrap interval of the median ratio, with blocks as the units that are drawn.
+
+    :param log_ratios: one per block.
+    :param seed: entropy; the same seed and figures give the same interval.
+    :returns: ``None`` with fewer than ``MIN_PAIRS`` blocks.
+
+    Source: Efron and Tibshirani (1993), section 13.3, by ``scipy.stats.bootstrap``. The percentile method, not BCa:
+    BCa's acceleration comes from a jackknife, which is not consistent for the median (same book, section 11.6).
+    """
+    pairs = len(log_ratios)
+    if pairs < MIN_PAIRS:
+        return None
+    result = scipy.stats.bootstrap(
+        (log_ratios,),
+        np.median,
+        n_resamples=_RESAMPLES_SMALL if pairs <= _LARGE else _RESAMPLES_LARGE,
+        batch=max(1, 2_000_000 // pairs),
+        vectorized=True,
+        confidence_level=LEVEL,
+        method="percentile",
+        rng=np.random.default_rng(list(seed)),
+    )
+    low, high = result.confidence_interval
+    return Interval(math.exp(low), math.exp(high), LEVEL, attainable_coverage(pairs))
+
+
+def compare(
+    values: t.Mapping[int, float], baseline: t.Mapping[int, float], baseline_of: tuple[str, str], seed: t.Sequence[int]
+) -> Comparison:
+    """Compare an arm with its baseline: log(arm / baseline) within each block, their median, and its interval.
+
+    :param values: block number → figure, positive.
+    :param baseline: the same for the baseline; only blocks that both have are used.
+    """
+    blocks = tuple(sorted(set(values) & set(baseline)))
+    log_ratios = np.array([math.log(values[block] / baseline[block]) for block in blocks], dtype=np.float64)
+    if not blocks:
+        return Comparison(baseline_of, (), log_ratios, None, None, f"no block has a figure of both it and {baseline_of[0]}")
+    interval = bootstrap_interval(log_ratios, seed)
+    reason = None
+    if interval is None:
+        reason = (
+            f"{len(blocks)} paired {'block' if len(blocks) == 1 else 'blocks'}: a 95% interval needs "
+            f"at least {MIN_PAIRS}"
+        )
+    return Comparison(baseline_of, blocks, log_ratios, math.exp(float(np.median(log_ratios))), interval, reason)
+
+
+def block_values(bundle: Bundle) -> dict[SeriesKey, tuple[dict[int, float], int]]:
+    """Return for each series: block number → median of its used, not warm-up iterations; and how many those are."""
+    samples = bundle.samples
+    chosen = np.flatnonzero(samples.used & ~samples.warmup & (samples.status == OK))
+    order = np.lexsort((samples.block[chosen], samples.series[chosen]))
+    chosen = chosen[order]
+    result: dict[SeriesKey, tuple[dict[int, float], int]] = {key: ({}, 0) for key in samples.keys}
+    if not len(chosen):
+        return result
+    series, block, value = samples.series[chosen], samples.block[chosen], samples.value[chosen]
+    starts = np.flatnonzero(np.r_[True, (np.diff(series) != 0) | (np.diff(block) != 0)])
+    for group, start in zip(np.split(value, starts[1:]), starts, strict=True):
+        key = samples.keys[series[start]]
+        medians, count = result[key]
+        medians[int(block[start])] = float(np.median(group))
+        result[key] = (medians, count + len(group))
+    return result
+
+
+def choose_baseline(host: str, bare_hosts: t.Collection[str]) -> tuple[str | None, str | None]:
+    """Say which host's bare figures an arm is compared with, or why with none.
+
+    The same host's where it has some; otherwise those of the only host that has (bare may be an equal machine without
+    a hypervisor). With several to choose from there is no right one, and none is guessed.
+    """
+    if host in bare_hosts:
+        return host, None
+    if len(bare_hosts) == 1:
+        return next(iter(bare_hosts)), None
+    if not bare_hosts:
+        return None, "there is no figure of bare"
+    return None, f"bare ran on several hosts ({', '.join(sorted(bare_hosts))}) but not on {host}"
+
+
+def analyse(bundle: Bundle) -> tuple[ScenarioFigures, ...]:
+    """Compute all figures of a bundle: per scenario, metric and variant, every arm and its ratio to bare.
+
+    Scenarios come in the order of the profile, arms in their usual order.
+    """
+    per_scenario: dict[tuple[str, str, str, str, str], dict[tuple[str, str], tuple[dict[int, float], int]]] = {}
+    for key, figures in block_values(bundle).items():
+        scenario = (key.scenario, key.metric, key.unit, key.direction, key.variant)
+        per_scenario.setdefault(scenario, {})[key.arm, key.host] = figures
+    listed = {name: number for number, name in enumerate(bundle.manifest.profile.scenarios)}
+    return tuple(
+        ScenarioFigures(*scenario, arms=_figures(scenario, arms, bundle.manifest.seed))
+        for scenario, arms in sorted(per_scenario.items(), key=lambda item: (listed.get(item[0][0], len(listed)), item[0]))
+    )
+
+
+def _figures(
+    scenario: tuple[str, ...], arms: t.Mapping[tuple[str, str], tuple[dict[int, float], int]], seed: int
+) -> tuple[ArmFigures, ...]:
+    bare_hosts = [host for (arm, host), (values, _count) in arms.items() if arm == BARE and values]
+    figures = []
+    for (arm, host), (values, count) in sorted(arms.items(), key=lambda item: (arm_order(item[0][0]), item[0][1])):
+        comparison, reason = None, None
+        if arm != BARE:
+            bare_host, reason = choose_baseline(host, bare_hosts)
+            if bare_host is not None:
+                # Each comparison has random numbers of its own, so that one more scenario or arm does not move the
+                # intervals of the others.
+                entropy = [seed, zlib.crc32("\0".join((*scenario, arm, host)).encode())]
+                comparison = compare(values, arms[BARE, bare_host][0], (BARE, bare_host), entropy)
+        median = float(np.median(list(values.values()))) if values else None
+        figures.append(ArmFigures(arm, host, values, count, median, comparison, reason))
+    return tuple(figures)
