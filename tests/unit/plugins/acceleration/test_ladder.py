@@ -1,0 +1,292 @@
+# Copyright: the vcompare contributors
+# GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""KVM only when the last rung holds; otherwise TCG, and the rung that forbids KVM is named."""
+
+from __future__ import annotations
+
+import errno
+import pathlib
+import typing as t
+from collections.abc import Callable
+
+import pytest
+from ansible_collections.vcompare.lab.plugins.module_utils import acceleration, boot_probe
+from ansible_collections.vcompare.lab.plugins.module_utils.acceleration import Ladder, decide
+from ansible_collections.vcompare.lab.plugins.module_utils.boot_probe import Boot, Machine
+from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils.kvm_ioctl import KvmError
+
+Make = Callable[..., Machine]
+
+
+class FakeKvm:
+    """Answers as told; counts how often it is let go."""
+
+    closed = 0
+
+    def __init__(self, vm: str = "", run: str = "", nesting: bool | None = True) -> None:
+        self.vm, self.run, self.nesting = vm, run, nesting
+
+    def __exit__(self, *_unused: object) -> None:
+        type(self).closed += 1
+
+    def create_vm(self) -> None:
+        if self.vm:
+            raise KvmError(self.vm)
+
+    def run_instructions(self) -> str:
+        if self.run:
+            raise KvmError(self.run)
+        return "ran"
+
+    def offers_nesting(self) -> bool | None:
+        return self.nesting
+
+
+class Host:
+    """A machine with everything in order, until a test says otherwise."""
+
+    def __init__(self, root: pathlib.Path) -> None:
+        self.root = root
+        self.architecture = "x86_64"
+        self.kvm = FakeKvm()
+        self.open_error: OSError | None = None
+        self.boots: dict[str, Boot] = {
+            acceleration.TCG_CPU: Boot(True, 6.0, ""),
+            "host": Boot(True, 1.0, ""),
+        }
+        self.asked: list[tuple[str, str, float]] = []
+        self.write("dev/kvm", "")
+        self.write("proc/cpuinfo", "flags\t\t: fpu svm\n")
+        self.write("sys/module/kvm_amd/parameters/nested", "1\n")
+
+    def write(self, name: str, text: str) -> None:
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def surroundings(self) -> acceleration.Surroundings:
+        def open_kvm(_device: str) -> FakeKvm:
+            if self.open_error:
+                raise self.open_error
+            return self.kvm
+
+        def boot(_machine: Machine, accel: str, cpu: str, deadline_s: float) -> Boot:
+            self.asked.append((accel, cpu, deadline_s))
+            return self.boots[cpu]
+
+        return acceleration.Surroundings(
+            root=self.root,
+            architecture=lambda: self.architecture,
+            open_kvm=t.cast(t.Any, open_kvm),
+            boot=boot,
+        )
+
+    def judge(
+        self, machine: Machine | None, wanted: str = "auto", needs_nesting: bool = True
+    ) -> dict[str, t.Any]:
+        around = self.surroundings()
+        ladder = Ladder(machine, 60, around)
+        ladder.climb(wanted)
+        return decide(ladder, wanted, needs_nesting, around)
+
+
+@pytest.fixture
+def host(tmp_path: pathlib.Path) -> Host:
+    return Host(tmp_path / "root")
+
+
+@pytest.fixture
+def lab(machine: Make) -> Machine:
+    return machine("exit 0")
+
+
+def rungs(result: dict[str, t.Any]) -> dict[str, bool | None]:
+    return {rung["name"]: rung["holds"] for rung in result["rungs"]}
+
+
+def test_everything_holds(host: Host, lab: Machine) -> None:
+    result = host.judge(lab)
+    assert result["accel"] == "kvm"
+    assert set(rungs(result).values()) == {True}
+    assert list(rungs(result)) == list(acceleration.RUNGS)
+    assert (result["tcg_boot_s"], result["kvm_boot_s"], result["kvm_cpu"]) == (6.0, 1.0, "host")
+    assert result["nested"] is True
+    assert result["refused_arms"] == []
+    # TCG first, and what it took is the deadline under KVM.
+    assert [(cpu, deadline) for _accel, cpu, deadline in host.asked] == [
+        (acceleration.TCG_CPU, 60),
+        ("host", 6.0),
+    ]
+
+
+def test_kvm_that_aborts_is_tried_once_more_without_the_register(host: Host, lab: Machine) -> None:
+    host.boots["host"] = Boot(False, 0.1, "QEMU was ended by SIGABRT", qemu_said="MSR 0x10a")
+    host.boots["host,-arch-capabilities"] = Boot(True, 1.5, "")
+    result = host.judge(lab)
+    assert (result["accel"], result["kvm_cpu"]) == ("kvm", "host,-arch-capabilities")
+    # Both tries share one deadline.
+    assert host.asked[-1][2] == pytest.approx(5.9)
+
+
+def test_kvm_that_crawls_is_refused(host: Host, lab: Machine) -> None:
+    host.boots["host"] = Boot(False, 0.1, "QEMU was ended by SIGABRT", qemu_said="MSR 0x10a")
+    host.boots["host,-arch-capabilities"] = Boot(
+        False, 5.9, "no user space within the deadline", console="Probing EDD"
+    )
+    result = host.judge(lab)
+    assert result["accel"] == "tcg"
+    assert rungs(result)["boots_kernel"] is False
+    assert "boots_kernel" in result["reason"]
+    assert "SIGABRT" in result["reason"]
+    assert "MSR 0x10a" in result["evidence"]
+    assert "Probing EDD" in result["evidence"]
+    assert result["tcg_boot_s"] == 6.0
+    assert result["kvm_boot_s"] is None
+    assert result["remedy"]
+
+
+def test_kvm_as_slow_as_tcg_is_refused(host: Host, lab: Machine) -> None:
+    host.boots[acceleration.TCG_CPU] = Boot(True, 2.0, "")
+    host.boots["host"] = Boot(True, 2.0, "user space after 2.0 s")
+    result = host.judge(lab)
+    assert result["accel"] == "tcg"
+    assert rungs(result)["boots_kernel"] is False
+    assert len(host.asked) == 2
+
+
+def test_missing_flags_alone_forbid_nothing(host: Host, lab: Machine) -> None:
+    host.write("proc/cpuinfo", "flags\t\t: fpu\n")
+    result = host.judge(lab)
+    assert result["accel"] == "kvm"
+    assert rungs(result)["cpu_flags"] is False
+
+
+def test_present_flags_alone_prove_nothing(host: Host, lab: Machine) -> None:
+    (host.root / "dev/kvm").unlink()
+    result = host.judge(lab)
+    assert result["accel"] == "tcg"
+    assert rungs(result)["cpu_flags"] is True
+    assert rungs(result)["device_present"] is False
+    assert rungs(result)["boots_kernel"] is None
+    assert "firmware" in result["remedy"]
+    assert host.asked == []
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"), [(errno.EACCES, "group kvm"), (errno.ENODEV, "dmesg")]
+)
+def test_device_that_does_not_open(host: Host, lab: Machine, number: int, remedy: str) -> None:
+    host.open_error = OSError(number, "no")
+    result = host.judge(lab)
+    assert result["accel"] == "tcg"
+    assert rungs(result)["device_opens"] is False
+    assert remedy in result["remedy"]
+
+
+@pytest.mark.parametrize(
+    ("kvm", "rung"),
+    [
+        (FakeKvm(vm="interface version 11"), "creates_vm"),
+        (FakeKvm(run="exit reason 9"), "runs_instruction"),
+    ],
+)
+def test_broken_kvm_is_not_booted(host: Host, lab: Machine, kvm: FakeKvm, rung: str) -> None:
+    host.kvm = kvm
+    result = host.judge(lab)
+    assert result["accel"] == "tcg"
+    assert rungs(result)[rung] is False
+    assert f"{rung} does not hold" in result["reason"]
+    assert (kvm.vm or kvm.run) in result["reason"]
+    assert host.asked == []
+
+
+def test_device_is_let_go(host: Host, lab: Machine) -> None:
+    before = FakeKvm.closed
+    host.judge(lab)
+    assert FakeKvm.closed == before + 1
+    host.boots[acceleration.TCG_CPU] = Boot(False, 60, "no user space")
+    with pytest.raises(VcompareError):
+        host.judge(lab)
+    assert FakeKvm.closed == before + 2
+
+
+def test_without_a_kernel_nothing_is_proven(host: Host) -> None:
+    result = host.judge(None)
+    assert result["accel"] == "tcg"
+    assert rungs(result)["boots_kernel"] is None
+    assert "kernel" in result["remedy"]
+    with pytest.raises(VcompareError, match="boots_kernel"):
+        host.judge(None, "kvm")
+
+
+def test_kernel_that_fails_under_tcg_is_an_error(host: Host, lab: Machine) -> None:
+    host.boots[acceleration.TCG_CPU] = Boot(False, 60, "no user space", console="Oops")
+    with pytest.raises(VcompareError, match="under TCG") as error:
+        host.judge(lab)
+    assert "Oops" in error.value.evidence
+
+
+def test_kvm_that_was_asked_for_fails_with_rung_and_remedy(host: Host, lab: Machine) -> None:
+    (host.root / "dev/kvm").unlink()
+    with pytest.raises(VcompareError, match="device_present") as error:
+        host.judge(lab, "kvm")
+    assert error.value.remedy
+
+
+def test_tcg_that_was_asked_for_leaves_kvm_alone(host: Host, lab: Machine) -> None:
+    host.open_error = AssertionError("opened")  # type: ignore[assignment]
+    result = host.judge(lab, "tcg")
+    assert result["accel"] == "tcg"
+    assert list(rungs(result).values()) == [True] + [None] * 6
+    assert host.asked == []
+
+
+@pytest.mark.parametrize("wanted", ["auto", "kvm", "tcg"])
+def test_other_architectures_are_told(host: Host, lab: Machine, wanted: str) -> None:
+    host.architecture = "aarch64"
+    with pytest.raises(VcompareError, match="aarch64 is not supported yet"):
+        host.judge(lab, wanted)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "offered", "nested"),
+    [
+        ("1", True, True),
+        ("Y", None, True),
+        ("0", True, False),
+        ("N", None, False),
+        ("1", False, False),
+        (None, True, True),
+        (None, False, False),
+        (None, None, None),
+    ],
+)
+def test_nesting(
+    host: Host, lab: Machine, parameter: str | None, offered: bool | None, nested: bool | None
+) -> None:
+    path = host.root / "sys/module/kvm_amd/parameters/nested"
+    path.unlink() if parameter is None else path.write_text(parameter + "\n")
+    host.kvm.nesting = offered
+    result = host.judge(lab)
+    assert result["nested"] is nested
+    if nested:
+        assert result["accel"] == "kvm"
+    else:
+        # Every arm is measured before any arm is fast.
+        assert result["accel"] == "tcg"
+        assert "nested=1" in result["remedy"]
+    assert host.judge(lab, needs_nesting=False)["accel"] == "kvm"
+
+
+def test_kvm_without_nesting_names_the_lost_arms(host: Host, lab: Machine) -> None:
+    host.write("sys/module/kvm_amd/parameters/nested", "0\n")
+    result = host.judge(lab, "kvm")
+    assert result["accel"] == "kvm"
+    assert {"kvm", "xen-pvh"} <= {entry["arm"] for entry in result["refused_arms"]}
+    assert all("nested" in entry["reason"] for entry in result["refused_arms"])
+    assert "kvm_amd nested=1" in result["remedy"]
+
+
+def test_boot_is_the_real_one_by_default() -> None:
+    assert acceleration.Surroundings().boot is boot_probe.boot
