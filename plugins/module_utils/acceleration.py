@@ -262,11 +262,10 @@ class Ladder:
                 )
             left -= done.elapsed_s
             tries.append(f"with -cpu {cpu} {done.why}")
-            if not done.reached:
-                self.evidence += f"-cpu {cpu}: {done.evidence()}\n"
             if done.reached:
                 self.kvm_boot_s = round(done.elapsed_s, 3)
                 break
+            self.evidence += f"-cpu {cpu}: {done.evidence()}\n"
             if left < 1:
                 break
         text = "; ".join(tries)
