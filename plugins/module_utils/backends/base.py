@@ -1,0 +1,356 @@
+# Copyright: the vcompare contributors
+# GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the verbs of all arms have in common: journal, record, marker, and cleaning up after a failure."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import time
+import typing as t
+
+from ansible_collections.vcompare.lab.plugins.module_utils.backends import cpuset
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.marker import (
+    check_name,
+    check_owner,
+    foreign,
+)
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.network import Subnet
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.process import remaining
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
+    STATE_DIR,
+    BackendError,
+    Info,
+    InstanceSpec,
+    Proof,
+    Result,
+)
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.store import Record, Store
+from ansible_collections.vcompare.lab.plugins.module_utils.journal import Journal
+
+
+@dataclasses.dataclass(frozen=True)
+class Live:
+    """What the technology itself says of an instance.
+
+    :param state: ``stopped``, ``running`` or ``broken``.
+    :param owner: from the marker; empty when there is none, and the thing is not ours then.
+    """
+
+    state: str
+    owner: str
+    vcpus: int | None = None
+    memory_mib: int | None = None
+    details: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
+
+
+def _given(options: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Return options without those that are None, at any depth: not given is not given."""
+
+    def clean(value: t.Any) -> t.Any:
+        if isinstance(value, t.Mapping):
+            return {key: clean(item) for key, item in sorted(value.items()) if item is not None}
+        if isinstance(value, (list, tuple)):
+            return [clean(item) for item in value]
+        return value
+
+    return t.cast("dict[str, t.Any]", clean(options))
+
+
+def describe(spec: InstanceSpec) -> dict[str, t.Any]:
+    """Return what an instance shall be as plain data: what is recorded, compared and shown as a difference."""
+    image = None
+    if spec.image is not None:
+        fields = ("rootfs", "kernel", "initrd", "container", "reference", "digest")
+        image = {field: getattr(spec.image, field) for field in fields}
+    return {
+        "owner": spec.owner,
+        "vcpus": spec.vcpus,
+        "memory_mib": spec.memory_mib,
+        "cpuset": spec.cpuset,
+        "command": list(spec.command),
+        "image": image,
+        "options": _given(spec.options),
+    }
+
+
+class Base:
+    """The verbs, as far as they are the same everywhere; a subclass has the hooks.
+
+    :param state_dir: the state folder of the host.
+    :param options: what the connection needs, e.g. ``{"uri": …}``.
+    """
+
+    arm = ""
+    subnet = Subnet("127.0.0.0/24")
+
+    def __init__(
+        self,
+        state_dir: str = STATE_DIR,
+        journal: Journal | None = None,
+        options: t.Mapping[str, t.Any] | None = None,
+    ) -> None:
+        self.store = Store(state_dir)
+        self.journal = journal or Journal(os.path.join(state_dir, "journal.jsonl"))
+        self.options: t.Mapping[str, t.Any] = _given(options or {})
+        self._staged: set[str] = set()
+
+    # Hooks
+
+    def available(self) -> str:
+        """Return an empty string, or the reason why this host can't carry the arm."""
+        raise NotImplementedError
+
+    def _prepare_host(self, spec: InstanceSpec) -> None:
+        """Do what belongs to no instance."""
+
+    def _stage(self, spec: InstanceSpec, record: Record) -> None:
+        """Make the files that an instance needs, in its folder; the record may be added to."""
+
+    def _start(self, spec: InstanceSpec, record: Record, timeout_s: float) -> t.Mapping[str, t.Any]:
+        """Make and start the instance; return its details. It may be there, stopped."""
+        raise NotImplementedError
+
+    def _look(self, name: str, record: Record | None) -> Live | None:
+        """Ask the technology; None when it knows nothing of that name."""
+        raise NotImplementedError
+
+    def _live_names(self) -> t.Iterable[str]:
+        """Names of everything with our marker that the technology knows of."""
+        return ()
+
+    def _stop(self, name: str, record: Record | None, timeout_s: float) -> None:
+        """Stop it cleanly, or else by force; the files stay."""
+        raise NotImplementedError
+
+    def _remove(self, name: str, record: Record | None, live: Live | None, timeout_s: float) -> None:
+        """Take away all but the folder; every part of it may be missing."""
+        raise NotImplementedError
+
+    def run(self, name: str, argv: t.Sequence[str], timeout_s: float) -> Result:
+        """Run a command inside the instance as root, from ``/``, without a shell."""
+        raise NotImplementedError
+
+    def identify(self, name: str) -> t.Sequence[Proof]:
+        """Prove what the arm is, from inside and from outside."""
+        raise NotImplementedError
+
+    def console(self, name: str) -> str:
+        """Return the last lines that the instance said on its console; empty when there are none."""
+        return ""
+
+    # Verbs
+
+    def resolve(self, spec: InstanceSpec) -> InstanceSpec:
+        """Return the specification with its defaults of this host filled in; refuse what can't be."""
+        check_name(spec.name)
+        check_owner(spec.owner)
+        if spec.vcpus < 1 or spec.memory_mib < 32:
+            raise BackendError(f"{spec.name}: {spec.vcpus} CPUs and {spec.memory_mib} MiB are too little for anything")
+        return dataclasses.replace(spec, cpuset=cpuset.of(spec))
+
+    def prepare(self, spec: InstanceSpec) -> None:
+        """Do what belongs to no instance, and lay ready the instance's own files; before any clock runs."""
+        reason = self.available()
+        if reason:
+            raise BackendError(f"{self.arm}: {reason}")
+        spec = self.resolve(spec)
+        self._prepare_host(spec)
+        self._lay_ready(spec)
+
+    def _refuse_foreign(self, name: str, live: Live | None) -> None:
+        if live is not None and not live.owner:
+            raise foreign(self.arm, name)
+
+    def _lay_ready(self, spec: InstanceSpec) -> Record:
+        """Record the instance and make its files, unless that was done before; return the record."""
+        with self.store.lock():
+            record = self.store.read(spec.name)
+            if record is not None and record["arm"] != self.arm:
+                raise BackendError(
+                    f"{spec.name} exists already, as an instance of {record['arm']}",
+                    remedy="Choose another name, or remove that instance first (state: absent).",
+                )
+            live = self._look(spec.name, record)
+            self._refuse_foreign(spec.name, live)
+            wanted = describe(spec)
+            if record is not None and record["spec"] == wanted:
+                self._staged.add(spec.name)
+                return record
+            if live is not None:
+                raise BackendError(
+                    f"{self.arm}: {spec.name} exists already and is something else",
+                    remedy="Remove it first (state: absent).",
+                )
+            taken = {other.get("address", "") for other in self.store.records() if other["name"] != spec.name}
+            address = spec.options.get("address") or self.subnet.address(spec.name, taken)
+            record = {
+                "arm": self.arm,
+                "name": spec.name,
+                "owner": spec.owner,
+                "address": address,
+                "mac": spec.options.get("mac") or self.subnet.mac(address),
+                "spec": wanted,
+                "started": False,
+            }
+            self.journal.create(self.arm, spec.name, spec.owner, address=address)
+            self.store.write(record)
+        try:
+            self._stage(spec, record)
+            self.store.write(record)
+        except BaseException:
+            self._discard(spec.name)
+            raise
+        self._staged.add(spec.name)
+        return record
+
+    def create(self, spec: InstanceSpec, timeout_s: float) -> Info:
+        """Make the instance and start it; return as soon as it was started, not when it is ready."""
+        deadline = time.monotonic() + timeout_s
+        spec = self.resolve(spec)
+        # What was laid ready by this very process is not looked at again: that look would be timed.
+        record = self.store.read(spec.name) if spec.name in self._staged else None
+        stopped = False
+        if record is None or record["spec"] != describe(spec) or record["started"]:
+            record = self._lay_ready(spec)
+            live = self._look(spec.name, record)
+            if live is not None and live.state == "running":
+                return self.info(spec.name)
+            if live is not None and live.state == "broken":
+                self._remove(spec.name, record, live, remaining(deadline))
+                self._stage(spec, record)
+            else:
+                stopped = live is not None
+        record["started"] = True
+        self.store.write(record)
+        try:
+            details = self._start(spec, record, remaining(deadline))
+        except BaseException as error:
+            evidence = self.console(spec.name)
+            if not stopped:  # what was there before stays: it may hold data
+                self._discard(spec.name)
+            if isinstance(error, BackendError) and evidence and not error.evidence:
+                error.evidence = evidence
+            raise
+        return Info(
+            name=spec.name,
+            arm=self.arm,
+            state="running",
+            address=record["address"],
+            vcpus=spec.vcpus,
+            memory_mib=spec.memory_mib,
+            details=details,
+        )
+
+    def _discard(self, name: str) -> None:
+        """Take away what a failed attempt left; the error that caused it matters more than one in here."""
+        # What can't be taken away stays in the journal, and `absent` or the next run gets it.
+        with contextlib.suppress(BackendError):
+            self.destroy(name, 120)
+
+    def wait_ready(self, spec: InstanceSpec, timeout_s: float) -> float:
+        """Wait until ``run`` works; return the seconds that it took."""
+        begin = time.monotonic()
+        last_look = begin
+        tried = 0
+        problem = ""
+        while True:
+            left = timeout_s - (time.monotonic() - begin)
+            if left <= 0:
+                break
+            try:
+                tried += 1
+                if self.run(spec.name, ["true"], max(left, 1)).rc == 0:
+                    return time.monotonic() - begin
+                problem = "true returned an error"
+            except BackendError as error:
+                problem = error.message
+            if time.monotonic() - last_look > 2:
+                last_look = time.monotonic()
+                state = self.info(spec.name).state
+                if state != "running":
+                    problem = f"it is {state}"
+                    break
+            time.sleep(0.05)
+        raise BackendError(
+            f"{spec.name} was not ready within {timeout_s:g} s ({tried} attempts); the last one: {problem}",
+            remedy="See its console below; on a slow host, give it more time.",
+            evidence=self.console(spec.name),
+        )
+
+    def stop(self, name: str, timeout_s: float) -> bool:
+        """Stop it cleanly, by force when the time is up; return whether something changed."""
+        record = self._record(name)
+        live = self._look(name, record)
+        self._refuse_foreign(name, live)
+        if live is None or live.state == "stopped":
+            return False
+        self._stop(name, record, timeout_s)
+        return True
+
+    def destroy(self, name: str, timeout_s: float) -> bool:
+        """Take away all of it, also what a failed create left; return whether something changed."""
+        check_name(name)
+        record = self._record(name)
+        live = self._look(name, record)
+        self._refuse_foreign(name, live)
+        pending = any(entry["id"] == name for entry in self.journal.pending(self.arm))
+        if live is None and not self.store.exists(name) and not pending:
+            return False
+        self._remove(name, record, live, timeout_s)
+        self.store.remove(name)
+        self._staged.discard(name)
+        if pending:
+            self.journal.gone(self.arm, name, str((record or {}).get("owner", "")))
+        return True
+
+    def _record(self, name: str) -> Record | None:
+        record = self.store.read(name)
+        if record is not None and record["arm"] != self.arm:
+            raise BackendError(f"{name} is an instance of {record['arm']}, not of {self.arm}")
+        return record
+
+    def info(self, name: str) -> Info:
+        """Say what it is now."""
+        record = self.store.read(check_name(name))
+        if record is not None and record["arm"] != self.arm:
+            record = None
+        live = self._look(name, record)
+        address = str(record["address"]) if record else ""
+        if live is None:
+            if record is None:
+                return Info(name, self.arm, "absent", ours=False)
+            # laid ready but never started: half-made
+            return Info(name, self.arm, "stopped" if record["started"] else "broken", address)
+        return Info(
+            name=name,
+            arm=self.arm,
+            state=live.state,
+            address=address,
+            ours=bool(live.owner),
+            vcpus=live.vcpus,
+            memory_mib=live.memory_mib,
+            details={"owner": live.owner, **live.details},
+        )
+
+    def list(self) -> t.Sequence[Info]:
+        """All instances of this arm that carry our marker."""
+        names = {record["name"] for record in self.store.records() if record["arm"] == self.arm}
+        names.update(self._live_names())
+        return [info for info in map(self.info, sorted(names)) if info.ours and info.state != "absent"]
+
+    def differences(self, spec: InstanceSpec) -> dict[str, tuple[t.Any, t.Any]]:
+        """Return what differs between the instance that is there and what it shall be.
+
+        :return: before and after, by the name of the parameter; empty when there is none or nothing differs.
+        """
+        record = self._record(spec.name)
+        if record is None:
+            return {}
+        before, after = dict(record["spec"]), describe(self.resolve(spec))
+        info = self.info(spec.name)
+        # what the arm says itself counts more than what we once asked for
+        before["vcpus"] = info.vcpus or before["vcpus"]
+        before["memory_mib"] = info.memory_mib or before["memory_mib"]
+        return {key: (before.get(key), after[key]) for key in after if before.get(key) != after[key]}

@@ -1,0 +1,60 @@
+# Copyright: the vcompare contributors
+# GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The libvirt network that KVM guests are on."""
+
+from __future__ import annotations
+
+import ipaddress
+import typing as t
+import xml.etree.ElementTree as ET
+
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.kvm_xml import DEFAULT_NETWORK
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.marker import XML_NAMESPACE
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.network import Subnet
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import BackendError
+
+
+def network_xml(subnet: Subnet, owner: str) -> str:
+    """Return libvirt's XML for the guests' network: a bridge to the host and nothing else.
+
+    No forwarding (a guest has no business outside), no DHCP and no DNS (addresses are in the seed), so no dnsmasq.
+    """
+    root = ET.Element("network")
+    ET.SubElement(root, "name").text = DEFAULT_NETWORK
+    ET.SubElement(ET.SubElement(root, "metadata"), f"{{{XML_NAMESPACE}}}owner").text = owner
+    # delay 0: a port that joins must not wait for 15 s before it forwards
+    ET.SubElement(root, "bridge", {"name": subnet.bridge, "stp": "off", "delay": "0"})
+    ET.SubElement(root, "dns", {"enable": "no"})
+    netmask = str(ipaddress.IPv4Network(subnet.network).netmask)
+    ET.SubElement(root, "ip", {"address": subnet.gateway, "netmask": netmask})
+    ET.indent(root)
+    return ET.tostring(root, encoding="unicode") + "\n"
+
+
+def bridge_of(xml: str) -> str:
+    """Return the bridge that a network's XML names."""
+    bridge = ET.fromstring(xml).find("bridge")
+    return bridge.get("name", "") if bridge is not None else ""
+
+
+def ensure(connection: t.Any, subnet: Subnet, owner: str) -> bool:
+    """Make and start the guests' network where it isn't; return whether something changed.
+
+    :param connection: a ``libvirt.virConnect``.
+    """
+    found = [network for network in connection.listAllNetworks(0) if network.name() == DEFAULT_NETWORK]
+    if found:
+        network = found[0]
+        bridge = bridge_of(network.XMLDesc(0))
+        if bridge != subnet.bridge:
+            raise BackendError(
+                f"kvm: the libvirt network {DEFAULT_NETWORK} has the bridge {bridge or 'none'} and not {subnet.bridge}",
+                remedy=f"Remove it (virsh net-undefine {DEFAULT_NETWORK}), or rename it.",
+            )
+        if network.isActive():
+            return False
+    else:
+        network = connection.networkDefineXML(network_xml(subnet, owner))
+        network.setAutostart(1)
+    network.create()
+    return True

@@ -1,0 +1,130 @@
+# Copyright: the vcompare contributors
+# GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What virtual machines have in common, whatever the hypervisor: a seed, ssh, a neighbour entry."""
+
+from __future__ import annotations
+
+import os
+import time
+import typing as t
+
+from ansible_collections.vcompare.lab.plugins.module_utils.backends import network, seed
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.base import Base
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.process import (
+    last_lines,
+    wait_until,
+)
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
+    BackendError,
+    InstanceSpec,
+    Result,
+)
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.ssh import Keys, Ssh
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.store import Record
+
+# quiet: each line on a serial console costs an exit to the hypervisor a byte. panic=-1: reboot at once,
+# which for our guests means to end; a guest that hangs would only be noticed at its deadline.
+_CMDLINE = "console={console} quiet panic=-1 vcompare.arm={arm}"
+
+
+class Machine(Base):
+    """A virtual machine that boots the image's kernel."""
+
+    console_device = ""
+
+    @property
+    def keys(self) -> Keys:
+        """The ssh keys of this host."""
+        return Keys(self.store.state_dir)
+
+    def initrd(self, name: str) -> str:
+        """Return the path of an instance's own initrd."""
+        return os.path.join(self.store.folder(name), "initrd.img")
+
+    def console_log(self, name: str) -> str:
+        """Return the path of an instance's console log."""
+        return os.path.join(self.store.folder(name), "console.log")
+
+    def cmdline(self, spec: InstanceSpec) -> str:
+        """Return the kernel's command line."""
+        words = [_CMDLINE.format(console=self.console_device, arm=self.arm)]
+        if spec.options.get("cmdline"):
+            words.append(str(spec.options["cmdline"]))
+        return " ".join(words)
+
+    def console(self, name: str) -> str:
+        """Return the last lines that the instance said on its console."""
+        return last_lines(self.console_log(name))
+
+    def _prepare_host(self, spec: InstanceSpec) -> None:
+        if spec.image is None:
+            return
+        self.store.ensure()
+        self.keys.ensure()
+        for what, path in (("root file system", spec.image.rootfs), ("kernel", spec.image.kernel), ("initrd", spec.image.initrd)):
+            if not path or not os.path.exists(path):
+                raise BackendError(
+                    f"{spec.name}: the image's {what} is not there ({path or 'no path was given'})",
+                    remedy="Build the image, or attach it to this host.",
+                )
+
+    def _stage(self, spec: InstanceSpec, record: Record) -> None:
+        if spec.image is None:
+            return
+        self.keys.ensure()
+        values = {
+            "VC_NAME": spec.name,
+            "VC_ARM": self.arm,
+            "VC_ADDRESS": f"{record['address']}/{self.subnet.prefix_length}",
+            "VC_GATEWAY": self.subnet.gateway,
+            "VC_MAC": record["mac"],
+        }
+        seed.write_initrd(spec.image.initrd, self.initrd(spec.name), seed.files(self.keys, values, spec.command))
+        network.set_neighbour(self.subnet, record["address"], record["mac"])
+
+    def _ssh(self, name: str) -> Ssh:
+        record = self._record(name)
+        if record is None:
+            raise BackendError(f"{self.arm}: there is no {name}", remedy="Create it first (state: present).")
+        if record["spec"]["image"] is None:
+            raise BackendError(f"{self.arm}: {name} boots from a disk of its own, so commands can't be run in it from here")
+        return Ssh(self.keys, name, record["address"], os.path.join(self.store.folder(name), "ssh"))
+
+    def run(self, name: str, argv: t.Sequence[str], timeout_s: float) -> Result:
+        """Run a command inside the instance as root, from ``/``, without a shell."""
+        return self._ssh(name).run(argv, timeout_s)
+
+    def wait_ready(self, spec: InstanceSpec, timeout_s: float) -> float:
+        """Wait until ``run`` works; return the seconds that it took."""
+        begin = time.monotonic()
+        ssh = self._ssh(spec.name)
+        while not ssh.listening(2.0):
+            state = self.info(spec.name).state
+            if state != "running" or time.monotonic() - begin > timeout_s:
+                raise BackendError(
+                    f"{spec.name} took no connection within {time.monotonic() - begin:.1f} s of {timeout_s:g} s; it is {state}",
+                    remedy="See its console below; on a slow host, give it more time.",
+                    evidence=self.console(spec.name),
+                )
+        listening = time.monotonic() - begin
+        return listening + super().wait_ready(spec, max(timeout_s - listening, 1.0))
+
+    def _power_off_from_inside(self, name: str, timeout_s: float) -> bool:
+        """Ask the instance's own init to power off; return whether it was gone in time."""
+        try:
+            # Our init is no systemd: it powers off on SIGTERM, and knows no power button.
+            self._ssh(name).run(["/bin/sh", "-c", "kill -TERM 1"], min(timeout_s, 60))
+        except BackendError:
+            pass  # the machine may be gone before the command's end is heard, or hang: waiting tells
+
+        def gone() -> bool:
+            live = self._look(name, self.store.read(name))
+            return live is None or live.state == "stopped"
+
+        return wait_until(gone, timeout_s, 0.2)
+
+    def _remove_way_in(self, name: str, record: Record | None) -> None:
+        """Close the connection and take away the neighbour entry."""
+        if record is not None and record["spec"]["image"] is not None:
+            self._ssh(name).close()
+            network.drop_neighbour(self.subnet, record["address"])
