@@ -250,13 +250,17 @@ class Kvm(Machine):
         self._remove_way_in(name, record)
         with_deadline(lambda: self._power_off(name), timeout_s, f"{name}: ending the domain")
         domain = self._domain(name)
-        if domain is not None:
-            with _errors(f"{name}: removing the domain"):
-                domain.undefineFlags(
-                    libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
-                    | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
-                    | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
-                )
+        if domain is None:
+            return
+        flags = libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
+        flags |= libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+        if self.connection.getType() == "QEMU":
+            flags |= libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
+        try:
+            domain.undefineFlags(flags)
+        except libvirt.libvirtError as error:
+            if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
+                raise BackendError(f"{name}: removing it: libvirt said: {error}") from None
 
     def identify(self, name: str) -> t.Sequence[Proof]:
         """Prove what the arm is, from inside and from outside."""
