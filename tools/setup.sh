@@ -1,0 +1,148 @@
+#!/usr/bin/env bash
+# Makes .venv with what `make compare` needs ("run"), or with what `make test` needs too ("test").
+# The second call costs next to nothing: a stamp says for what the folder was made.
+# Exit codes: 0 ready, 1 something failed, 2 something is missing that only the user can give.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+readonly kind=${1:-run}
+readonly venv=.venv
+readonly log=.venv.setup.log
+readonly lock_wait_s=900
+
+say() { printf 'setup: %s\n' "$*"; }
+
+missing() {
+    printf 'setup: %s\n' "$@" >&2
+    exit 2
+}
+
+failed() {
+    printf 'setup: %s\n' "$@" >&2
+    if [[ -s $log ]]; then
+        printf 'setup: the last lines of %s:\n' "$PWD/$log" >&2
+        tail -n 12 "$log" | sed 's/^/  /' >&2
+    fi
+    exit 1
+}
+
+# What the folder depends on: a virtual environment knows its own path, too.
+want() { printf '%s ' "$PWD"; cat pyproject.toml tools/setup.sh | sha256sum; }
+
+ready() {
+    local stamp
+    for stamp in "$venv/.vcompare-test" "$venv/.vcompare-$kind"; do
+        [[ -x $venv/bin/python && -r $stamp && $(<"$stamp") == "$(want)" ]] && return
+    done
+    return 1
+}
+
+on_debian() { [[ -r /etc/debian_version ]] && command -v apt-get >/dev/null; }
+
+# As root, by sudo if need be. $1: what for, in words.
+as_root() {
+    local why=$1
+    shift
+    if ((EUID == 0)); then
+        "$@"
+    elif ! command -v sudo >/dev/null; then
+        missing "$why needs root, and there is no sudo here." "Run as root: $*"
+    elif sudo -n true 2>/dev/null || { [[ -t 0 ]] && say "$why: sudo may ask for your password" && sudo -v; }; then
+        sudo "$@"
+    else
+        missing "$why needs root, and sudo does not allow it without a password." "Run as root: $*"
+    fi
+}
+
+apt() { as_root "Installing packages" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 "$@"; }
+
+install_packages() {
+    local wanted=() package
+    for package in "$@"; do
+        dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || wanted+=("$package")
+    done
+    ((${#wanted[@]})) || return 0
+    say "installing ${wanted[*]}"
+    # A new machine has no package lists, an old one may have outdated ones.
+    if ! apt install -y --no-install-recommends "${wanted[@]}" >"$log" 2>&1; then
+        apt update >"$log" 2>&1 || failed "apt-get update failed: can the package mirror be reached?"
+        apt install -y --no-install-recommends "${wanted[@]}" >>"$log" 2>&1 ||
+            failed "apt-get could not install ${wanted[*]}."
+    fi
+}
+
+good_python() { "$1" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
+
+find_python() {
+    local candidate
+    for candidate in /usr/bin/python3 python3 python3.14 python3.13 python3.12 python3.11; do
+        if command -v "$candidate" >/dev/null && good_python "$candidate"; then
+            command -v "$candidate"
+            return
+        fi
+    done
+    return 1
+}
+
+system_parts() {
+    if on_debian; then
+        local packages=(openssh-client)
+        [[ $kind == test ]] && packages+=(git shellcheck)
+        # Debian's python3 comes without what venv needs.
+        good_python /usr/bin/python3 || packages+=(python3 python3-venv)
+        install_packages "${packages[@]}"
+    else
+        local lacks=() tool
+        for tool in ssh ssh-keygen; do command -v "$tool" >/dev/null || lacks+=("$tool (OpenSSH client)"); done
+        find_python >/dev/null || lacks+=("Python 3.11 or newer with venv and ensurepip")
+        ((${#lacks[@]} == 0)) || missing "This is not Debian, so nothing is installed by itself. Missing:" \
+            "${lacks[@]/#/  }" "Install that, and run it again."
+    fi
+}
+
+make_venv() {
+    local python
+    python=$(find_python) || missing \
+        "No Python 3.11 or newer was found (looked for python3 and python3.11 to python3.14)." \
+        "Use Debian 12 or newer, or put one into PATH."
+    # One without a working pip is left from an interrupted run, or its Python is gone.
+    if [[ -e $venv/pyvenv.cfg ]] && ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
+        rm -rf "$venv"
+    elif [[ -e $venv && ! -e $venv/pyvenv.cfg ]]; then
+        missing "$PWD/$venv exists and is no virtual environment: move it away."
+    fi
+    [[ -e $venv ]] && return
+    # A half-made one would pass for a whole one.
+    trap 'rm -rf "$venv"' EXIT
+    say "making $venv with $("$python" --version 2>&1)"
+    "$python" -m venv "$venv" >"$log" 2>&1 || failed "$python -m venv failed."
+}
+
+install_python_packages() {
+    local what=.
+    [[ $kind == test ]] && what='.[dev]'
+    say "installing Python packages (may take a minute)"
+    # Compiling all of numpy and scipy takes longer than fetching them, and Python does it when needed.
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-compile --prefer-binary \
+        --editable "$what" >"$log" 2>&1 ||
+        failed "pip could not install the Python packages: can the Python package index be reached?"
+}
+
+case $kind in run | test) ;; *) missing "tools/setup.sh takes run or test, not $kind." ;; esac
+ready && exit 0
+[[ $(uname -s) == Linux ]] || missing "vcompare runs on Linux; this is $(uname -s)."
+
+exec 9>.venv.setup.lock
+if ! flock -n 9; then
+    say "another setup is running here, waiting for it"
+    flock -w "$lock_wait_s" 9 || failed "the other setup has not ended within $lock_wait_s s."
+    ready && exit 0
+fi
+started=$SECONDS
+system_parts
+make_venv
+install_python_packages
+want >"$venv/.vcompare-$kind"
+trap - EXIT
+rm -f "$log"
+say "ready after $((SECONDS - started)) s"
