@@ -230,7 +230,9 @@ def read_manifest(folder: Path) -> Manifest:
             "name the folder of a run (runs/<run>); a run that stopped before its first block has no manifest yet: "
             "`vcompare compare --resume RUN` goes on with it",
         )
-    manifest = _read_document(path, Manifest, "restore the file from a copy of the bundle; it is never rewritten by hand")
+    manifest = _read_document(
+        path, Manifest, "restore the file from a copy of the bundle; it is never rewritten by hand"
+    )
     if manifest.schema_version != SCHEMA:
         raise BundleError(
             f"{path} has schema {manifest.schema_version}; this version reads schema {SCHEMA}",
@@ -284,7 +286,9 @@ def _unique_blocks(blocks: list[BlockLine], notes: list[Note]) -> tuple[BlockLin
     return tuple(sorted(kept.values(), key=lambda block: (block.block, block.host)))
 
 
-def _finished_proofs(proofs: list[ProofLine], blocks: t.Sequence[BlockLine], notes: list[Note]) -> tuple[ProofLine, ...]:
+def _finished_proofs(
+    proofs: list[ProofLine], blocks: t.Sequence[BlockLine], notes: list[Note]
+) -> tuple[ProofLine, ...]:
     finished = {(block.block, block.host) for block in blocks}
     kept: dict[tuple[int, str, str], ProofLine] = {}
     unfinished: set[tuple[int, str]] = set()
@@ -296,7 +300,9 @@ def _finished_proofs(proofs: list[ProofLine], blocks: t.Sequence[BlockLine], not
             unfinished.add((proof.block, proof.host))
     for number, host in sorted(unfinished):
         notes.append(
-            Note("unfinished-block", f"proofs.jsonl: block {number} of {host} was not finished; its proofs are not used")
+            Note(
+                "unfinished-block", f"proofs.jsonl: block {number} of {host} was not finished; its proofs are not used"
+            )
         )
     return tuple(kept[key] for key in sorted(kept))
 
@@ -328,14 +334,13 @@ def load_bundle(folder: Path) -> Bundle:
     samples, findings = read_samples(folder / "samples.jsonl")
     notes += [Note("cut-off-line", text) for text in findings]
     notes += [
-        Note(code, text) for code, text in samples.judge(run=manifest.run, usable=usable_arms(blocks, proofs), blocks=blocks)
+        Note(code, text)
+        for code, text in samples.judge(run=manifest.run, usable=usable_arms(blocks, proofs), blocks=blocks)
     ]
     return Bundle(manifest, _read_facts(folder), blocks, proofs, samples, tuple(notes))
 
 
-def usable_arms(
-    blocks: t.Iterable[BlockLine], proofs: t.Iterable[ProofLine]
-) -> dict[tuple[int, str, str], str]:
+def usable_arms(blocks: t.Iterable[BlockLine], proofs: t.Iterable[ProofLine]) -> dict[tuple[int, str, str], str]:
     """Say for each (block, host, arm) of finished blocks why its samples don't count; empty when they do.
 
     An arm that was refused, or that did not prove what it is, has no figures, whatever it measured. One that failed

@@ -30,4 +30,6 @@ def is_cut_off(line: bytes) -> bool:
 
 def cut_off_text(name: str, number: int) -> str:
     """Words for the reader of a report about a line that was cut off."""
-    return f"{name}, line {number}, was cut off while it was being written (the run was interrupted then); it was left out"
+    return (
+        f"{name}, line {number}, was cut off while it was being written (the run was interrupted then); it was left out"
+    )

@@ -223,7 +223,10 @@ class SampleTable:
                 self.used[indices] = False
         for block, host in sorted(unfinished):
             notes.append(
-                ("unfinished-block", f"samples.jsonl: block {block} of {host} was not finished; its samples are not used")
+                (
+                    "unfinished-block",
+                    f"samples.jsonl: block {block} of {host} was not finished; its samples are not used",
+                )
             )
         return notes
 
@@ -234,7 +237,9 @@ class SampleTable:
         missing = np.flatnonzero(ok & ~self.has_value)
         if len(missing):
             self._leave_out(missing, "no value although its status is ok")
-            notes.append(("missing-value", f"samples with status ok but no value, left out: {self._name_some(missing)}"))
+            notes.append(
+                ("missing-value", f"samples with status ok but no value, left out: {self._name_some(missing)}")
+            )
         with np.errstate(invalid="ignore"):
             # Times and rates of work that was done are positive and finite; anything else was not measured.
             impossible = np.flatnonzero(ok & self.has_value & ~(np.isfinite(self.value) & (self.value > 0)))
@@ -252,7 +257,9 @@ class SampleTable:
     def _leave_out_failures(self) -> None:
         for index in np.flatnonzero(self.used & (self.status != OK)).tolist():
             self.used[index] = False
-            self.why_not.setdefault(index, f"{STATUS_NAMES[self.status[index]]}: {self.reason[index] or 'no reason given'}")
+            self.why_not.setdefault(
+                index, f"{STATUS_NAMES[self.status[index]]}: {self.reason[index] or 'no reason given'}"
+            )
 
     def _leave_out_duplicates(self) -> list[tuple[str, str]]:
         used = np.flatnonzero(self.used)
@@ -321,9 +328,7 @@ def read_samples(path: Path) -> tuple[SampleTable, list[str]]:
     )
 
 
-def _parse_chunk(
-    path: Path, chunk: list[bytes], first: int, findings: list[str]
-) -> dict[str, list[t.Any]] | None:
+def _parse_chunk(path: Path, chunk: list[bytes], first: int, findings: list[str]) -> dict[str, list[t.Any]] | None:
     """Parse some lines into columns; ``None`` when there is nothing in them."""
     try:
         # A blank line makes this fail too; it is skipped on the slow path.

@@ -154,7 +154,9 @@ def compare(
     blocks = tuple(sorted(set(values) & set(baseline)))
     log_ratios = np.array([math.log(values[block] / baseline[block]) for block in blocks], dtype=np.float64)
     if not blocks:
-        return Comparison(baseline_of, (), log_ratios, None, None, f"no block has a figure of both it and {baseline_of[0]}")
+        return Comparison(
+            baseline_of, (), log_ratios, None, None, f"no block has a figure of both it and {baseline_of[0]}"
+        )
     interval = bootstrap_interval(log_ratios, seed)
     reason = None
     if interval is None:
@@ -211,7 +213,9 @@ def analyse(bundle: Bundle) -> tuple[ScenarioFigures, ...]:
     listed = {name: number for number, name in enumerate(bundle.manifest.profile.scenarios)}
     return tuple(
         ScenarioFigures(*scenario, arms=_figures(scenario, arms, bundle.manifest.seed))
-        for scenario, arms in sorted(per_scenario.items(), key=lambda item: (listed.get(item[0][0], len(listed)), item[0]))
+        for scenario, arms in sorted(
+            per_scenario.items(), key=lambda item: (listed.get(item[0][0], len(listed)), item[0])
+        )
     )
 
 

@@ -35,7 +35,11 @@ HOST_OF = {"bare": "lab-linux", "docker": "lab-linux", "kvm": "lab-linux"}
 PROOFS: dict[str, list[tuple[str, str, str]]] = {
     "bare": [("hypervisor-flag", "inside", "as the host"), ("boot-id", "inside", "the host's")],
     "docker": [("boot-id", "inside", "the host's"), ("cgroup", "outside", "docker")],
-    "kvm": [("cpuid-signature", "inside", "KVMKVMKVM"), ("dominfo", "outside", "kvm"), ("boot-id", "inside", "its own")],
+    "kvm": [
+        ("cpuid-signature", "inside", "KVMKVMKVM"),
+        ("dominfo", "outside", "kvm"),
+        ("boot-id", "inside", "its own"),
+    ],
 }
 
 

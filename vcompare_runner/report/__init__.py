@@ -1,0 +1,59 @@
+# vcompare_runner: copyright the vcompare contributors, GPL-3.0-or-later (see LICENSE)
+"""The report: a pure function of the bundle. The same bundle gives the same bytes, on any day and machine.
+
+=============== ==========================================================
+``index.html``  for reading: one file, no network, no JavaScript
+``report.md``   the same for a merge request or a wiki
+``report.json`` the same for programs (see ``model.build``)
+``samples.csv`` every sample, with whether it counts and why not
+=============== ==========================================================
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from vcompare_runner.bundle import Bundle, load_bundle
+from vcompare_runner.errors import VcompareError
+from vcompare_runner.report import html, markdown, model, table
+from vcompare_runner.statistics import analyse
+
+INDEX = "index.html"
+
+
+def write_report(bundle_dir: Path, output: Path | None = None) -> Path:
+    """Make the report of a bundle.
+
+    :param bundle_dir: the bundle's folder; nothing in it is changed but ``report/``.
+    :param output: folder to write to; ``report/`` of the bundle by default. It is made when it is missing.
+    :returns: path of ``index.html``.
+    :raises BundleError: the bundle is missing or broken.
+    :raises VcompareError: the output folder can't be written.
+    """
+    return write_report_of(load_bundle(Path(bundle_dir)), Path(output) if output else Path(bundle_dir) / "report")
+
+
+def write_report_of(bundle: Bundle, output: Path) -> Path:
+    """Make the report of a bundle that is loaded already; see ``write_report``."""
+    figures = analyse(bundle)
+    report = model.build(bundle, figures)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        _write(output / "report.json", model.to_json(report))
+        _write(output / "report.md", markdown.render(report))
+        table.write_samples(bundle.samples, output / "samples.csv")
+        # Last, so that a report that can be opened is a whole one.
+        return _write(output / INDEX, html.render(report))
+    except OSError as error:
+        raise VcompareError(
+            f"the report can't be written to {output}: {error.strerror}", "name another folder with --output"
+        ) from error
+
+
+def _write(path: Path, text: str) -> Path:
+    """Replace a file in one step: whoever reads it meanwhile sees the old or the new one, never half of it."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text, encoding="utf-8", newline="\n")
+    os.replace(temporary, path)
+    return path

@@ -1,0 +1,26 @@
+# vcompare_runner: copyright the vcompare contributors, GPL-3.0-or-later (see LICENSE)
+"""``report.md``: the report as text, for a merge request, a wiki, or a terminal."""
+
+from __future__ import annotations
+
+import typing as t
+
+from vcompare_runner.report import view, words
+from vcompare_runner.report.model import Report
+
+
+def render(report: Report) -> str:
+    """Render the report as GitHub-flavoured Markdown."""
+    page = view.environment(autoescape=False)
+    page.filters["cell"] = cell
+    return page.get_template("report.md.j2").render(view.context(report)).rstrip() + "\n"
+
+
+def cell(value: t.Any) -> str:
+    """Make a text fit into one cell of a table, with nothing in it that Markdown or HTML would act on."""
+    text = words.NO_VALUE if value is None or value == "" else str(value)
+    for character in "\\`*_[]<>|":
+        text = text.replace(
+            character, f"\\{character}" if character not in "<>" else {"<": "&lt;", ">": "&gt;"}[character]
+        )
+    return " ".join(text.split())

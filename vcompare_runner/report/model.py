@@ -1,0 +1,328 @@
+# vcompare_runner: copyright the vcompare contributors, GPL-3.0-or-later (see LICENSE)
+"""The content of a report as plain data: it is ``report.json``, and what the other formats are rendered from.
+
+Keys:
+
+``run``        id, times, profile, seed, how many blocks are finished
+``substrate``  host → ``metal``, ``nested-kvm`` or ``nested-tcg``
+``lab``        what carries the hosts, and which acceleration was chosen why
+``arms``       per arm and host: proven, proofs, blocks, reason when refused
+``scenarios``  per scenario and metric, per arm: median, blocks, ratio to bare, interval
+``claims``     empty until claims are judged
+``problems``   what was refused or failed, and why
+``notes``      what a reader must know about the record
+``provenance`` versions, image, instance size, host facts
+``reproduce``  the command that measures the same again
+
+A value that is missing is ``null``; it never becomes a number.
+"""
+
+from __future__ import annotations
+
+import json
+import typing as t
+
+from vcompare_runner.bundle import ArmPlan, BlockLine, Bundle, ProofLine
+from vcompare_runner.names import ARMS, BARE, NESTED_TCG, arm_order
+from vcompare_runner.statistics import MIN_PAIRS, ArmFigures, Comparison, ScenarioFigures
+
+SCHEMA = 1
+
+Report = dict[str, t.Any]
+
+
+def build(bundle: Bundle, figures: t.Sequence[ScenarioFigures]) -> Report:
+    """Build the content of the report from a bundle and its figures."""
+    manifest = bundle.manifest
+    arms = [_arm(bundle, plan) for plan in _plans(bundle)]
+    return {
+        "schema": SCHEMA,
+        "run": {
+            "id": manifest.run,
+            "created_at": manifest.created_at,
+            "finished_at": manifest.finished_at,
+            "complete": manifest.finished_at is not None,
+            "profile": manifest.profile.model_dump(),
+            "seed": manifest.seed,
+            "blocks_planned": manifest.profile.blocks,
+            "blocks_finished": _blocks_finished(bundle),
+        },
+        "substrate": _substrates(bundle),
+        "lab": manifest.lab.model_dump(),
+        "arms": arms,
+        "scenarios": [_scenario(scenario) for scenario in figures],
+        "claims": [],
+        "problems": _problems(bundle, arms),
+        "notes": [{"code": note.code, "text": note.text} for note in (*bundle.notes, *_own_notes(bundle, figures))],
+        "provenance": {
+            "versions": manifest.versions,
+            "image": manifest.image.model_dump() if manifest.image else None,
+            "instance": manifest.instance.model_dump() if manifest.instance else None,
+            "hosts": [facts.model_dump() for _host, facts in sorted(bundle.facts.items())],
+        },
+        "reproduce": _reproduce(bundle),
+    }
+
+
+def to_json(report: Report) -> str:
+    """Render ``report.json``. NaN and infinity are no JSON, so that they are an error here, not a surprise later."""
+    return json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _plans(bundle: Bundle) -> list[ArmPlan]:
+    """Return every arm that was planned or that left a trace, in the usual order."""
+    plans = {(plan.arm, plan.host): plan for plan in bundle.manifest.arms}
+    substrates = _substrates(bundle)
+    for block in bundle.blocks:
+        for outcome in block.arms:
+            key = (outcome.arm, block.host)
+            if key not in plans:
+                substrate = substrates.get(block.host) or bundle.manifest.lab.substrate or "metal"
+                plans[key] = ArmPlan(arm=outcome.arm, host=block.host, substrate=substrate, planned=True)  # type: ignore[arg-type]
+    return sorted(plans.values(), key=lambda plan: (arm_order(plan.arm), plan.host))
+
+
+def _substrates(bundle: Bundle) -> dict[str, str]:
+    substrates = {plan.host: str(plan.substrate) for plan in bundle.manifest.arms}
+    substrates |= {facts.host: str(facts.substrate) for facts in bundle.facts.values() if facts.substrate}
+    return dict(sorted(substrates.items()))
+
+
+def _blocks_finished(bundle: Bundle) -> int:
+    """Count the block numbers that every host with a planned arm has finished."""
+    hosts = {plan.host for plan in bundle.manifest.arms if plan.planned}
+    finished = [{block.block for block in bundle.blocks if block.host == host} for host in sorted(hosts)]
+    return len(set.intersection(*finished)) if finished else 0
+
+
+def _arm(bundle: Bundle, plan: ArmPlan) -> dict[str, t.Any]:
+    outcomes = [
+        (block, outcome)
+        for block in bundle.blocks
+        if block.host == plan.host
+        for outcome in block.arms
+        if outcome.arm == plan.arm
+    ]
+    proofs = [line for line in bundle.proofs if (line.host, line.arm) == (plan.host, plan.arm)]
+    proven = sum(line.proven for line in proofs)
+    counts = {status: sum(o.status == status for _b, o in outcomes) for status in ("ok", "failed", "refused")}
+    state, reason = _state(plan, outcomes, proofs, counts)
+    return {
+        "arm": plan.arm,
+        "host": plan.host,
+        "substrate": str(plan.substrate),
+        "planned": plan.planned,
+        "state": state,
+        "proven": bool(proofs) and proven == len(proofs) and len(proofs) >= len(outcomes),
+        "blocks": len(outcomes),
+        "blocks_ok": counts["ok"],
+        "blocks_failed": counts["failed"],
+        "blocks_refused": counts["refused"],
+        "blocks_proven": proven,
+        "refused_reason": reason if state == "refused" else None,
+        "reason": reason,
+        "proofs": _proofs(proofs),
+    }
+
+
+def _state(
+    plan: ArmPlan, outcomes: t.Sequence[tuple[BlockLine, t.Any]], proofs: t.Sequence[ProofLine], counts: dict[str, int]
+) -> tuple[str, str | None]:
+    """Return the arm's state (``ok``, ``partial``, ``failed``, ``refused``, ``not measured``) and the reason."""
+    reasons = list(dict.fromkeys(o.reason or "no reason given" for _b, o in outcomes if o.status != "ok"))
+    reasons += [line.reason or "a proof did not hold" for line in proofs if not line.proven and not line.reason]
+    reason = "; ".join(dict.fromkeys(reasons)) or None
+    if not plan.planned:
+        return "refused", plan.reason or "no reason given"
+    if not outcomes:
+        return "not measured", "no block was finished"
+    if counts["refused"] == len(outcomes):
+        return "refused", reason
+    if counts["ok"] == 0:
+        return "failed", reason
+    if counts["ok"] < len(outcomes):
+        return "partial", reason
+    return "ok", reason
+
+
+def _proofs(lines: t.Sequence[ProofLine]) -> list[dict[str, t.Any]]:
+    """Sum up an arm's proofs: one entry for each name and source, with how many blocks it held in.
+
+    ``observed`` is what the first block saw, or the first that the proof did not hold in.
+    """
+    summary: dict[tuple[str, str], dict[str, t.Any]] = {}
+    for line in lines:
+        for proof in line.proofs:
+            entry = summary.setdefault(
+                (proof.name, proof.source),
+                {
+                    "name": proof.name,
+                    "source": proof.source,
+                    "expected": proof.expected,
+                    "observed": proof.observed,
+                    "holds": True,
+                    "blocks": 0,
+                    "blocks_held": 0,
+                },
+            )
+            entry["blocks"] += 1
+            entry["blocks_held"] += proof.holds
+            if not proof.holds and entry["holds"]:
+                entry |= {"holds": False, "expected": proof.expected, "observed": proof.observed}
+    return list(summary.values())
+
+
+def _scenario(scenario: ScenarioFigures) -> dict[str, t.Any]:
+    return {
+        "scenario": scenario.scenario,
+        "metric": scenario.metric,
+        "unit": scenario.unit,
+        "direction": scenario.direction,
+        "variant": scenario.variant,
+        "arms": [_figures(figures, scenario.direction) for figures in scenario.arms],
+    }
+
+
+def _figures(figures: ArmFigures, direction: str) -> dict[str, t.Any]:
+    comparison = figures.comparison
+    values = [{"block": block, "value": value} for block, value in sorted(figures.values.items())]
+    return {
+        "arm": figures.arm,
+        "host": figures.host,
+        "median": figures.median,
+        "min": min(figures.values.values(), default=None),
+        "max": max(figures.values.values(), default=None),
+        "blocks": len(figures.values),
+        "samples": figures.samples,
+        "baseline": figures.arm == BARE,
+        "baseline_host": comparison.baseline[1] if comparison else None,
+        "ratio": comparison.ratio if comparison else None,
+        "paired_blocks": len(comparison.blocks) if comparison else None,
+        "interval": _interval(comparison),
+        "compared": _verdict(comparison, direction),
+        "reason": (comparison.reason if comparison else figures.reason),
+        "values": values,
+        "block_ratios": [
+            {"block": block, "log_ratio": float(log_ratio)}
+            for block, log_ratio in zip(comparison.blocks, comparison.log_ratios, strict=True)
+        ]
+        if comparison
+        else [],
+    }
+
+
+def _interval(comparison: Comparison | None) -> dict[str, float] | None:
+    if comparison is None or comparison.interval is None:
+        return None
+    interval = comparison.interval
+    return {
+        "low": interval.low,
+        "high": interval.high,
+        "level": interval.level,
+        "coverage_at_most": interval.coverage_at_most,
+    }
+
+
+def _verdict(comparison: Comparison | None, direction: str) -> str | None:
+    """Say ``better`` or ``worse`` only where the interval excludes 1, ``not distinguished`` where it does not.
+
+    ``None`` where there is no interval: then nothing can be said.
+    """
+    if comparison is None or comparison.interval is None or comparison.ratio is None:
+        return None
+    if not comparison.interval.excludes(1.0):
+        return "not distinguished"
+    return "better" if (comparison.ratio > 1) == (direction == "higher") else "worse"
+
+
+def _problems(bundle: Bundle, arms: t.Sequence[dict[str, t.Any]]) -> list[dict[str, t.Any]]:
+    """List what was refused or failed: arms that were left out, blocks of an arm, single measurements."""
+    problems: list[dict[str, t.Any]] = []
+    for arm in arms:
+        if not arm["planned"] or not arm["blocks"]:
+            problems.append(_problem(arm["arm"], arm["host"], arm["state"], arm["reason"], None, []))
+    outcomes: dict[tuple[str, str, str, str], list[int]] = {}
+    for block in bundle.blocks:
+        for outcome in block.arms:
+            if outcome.status != "ok":
+                key = (outcome.arm, block.host, outcome.status, outcome.reason or "no reason given")
+                outcomes.setdefault(key, []).append(block.block)
+    for (name, host, status, reason), numbers in outcomes.items():
+        problems.append(_problem(name, host, status, reason, None, numbers))
+    said = {(problem["arm"], problem["host"], number) for problem in problems for number in problem["blocks"]}
+    samples = bundle.samples
+    single: dict[tuple[str, str, str, str, str], set[int]] = {}
+    for index, why in samples.why_not.items():
+        key_of = samples.keys[samples.series[index]]
+        number = int(samples.block[index])
+        status, _colon, reason = why.partition(": ")
+        if status in ("failed", "refused") and (key_of.arm, key_of.host, number) not in said:
+            single.setdefault((key_of.arm, key_of.host, status, reason, key_of.scenario), set()).add(number)
+    for (name, host, status, reason, scenario), single_numbers in single.items():
+        problems.append(_problem(name, host, status, reason, scenario, sorted(single_numbers)))
+    return sorted(problems, key=lambda p: (arm_order(p["arm"]), p["host"], p["scenario"] or "", p["blocks"]))
+
+
+def _problem(
+    arm: str, host: str, status: str, reason: str | None, scenario: str | None, blocks: list[int]
+) -> dict[str, t.Any]:
+    return {"arm": arm, "host": host, "status": status, "reason": reason, "scenario": scenario, "blocks": blocks}
+
+
+def _own_notes(bundle: Bundle, figures: t.Sequence[ScenarioFigures]) -> list[t.Any]:
+    from vcompare_runner.bundle import Note
+
+    notes = []
+    if bundle.manifest.finished_at is None:
+        notes.append(
+            Note(
+                "not-finished",
+                f"the run did not finish: {_blocks_finished(bundle)} of {bundle.manifest.profile.blocks} blocks; "
+                f"`vcompare compare --resume {bundle.manifest.run}` goes on where it stopped",
+            )
+        )
+    for scenario in bundle.manifest.profile.scenarios:
+        if not any(entry.scenario == scenario and any(arm.values for arm in entry.arms) for entry in figures):
+            notes.append(Note("no-figure", f"scenario {scenario} has no figure in any finished block"))
+    metrics: dict[tuple[str, str, str], set[tuple[str, str]]] = {}
+    for entry in figures:
+        metrics.setdefault((entry.scenario, entry.metric, entry.variant), set()).add((entry.unit, entry.direction))
+    for (scenario, metric, _variant), units in sorted(metrics.items()):
+        if len(units) > 1:
+            words = ", ".join(sorted(f"{unit} ({direction})" for unit, direction in units))
+            notes.append(
+                Note("mixed-units", f"{scenario}/{metric} was written in several units or directions: {words}")
+            )
+    small = {
+        len(arm.comparison.blocks)
+        for entry in figures
+        for arm in entry.arms
+        if arm.comparison and arm.comparison.blocks and len(arm.comparison.blocks) == MIN_PAIRS
+    }
+    if small:
+        notes.append(
+            Note(
+                "small-interval",
+                f"intervals of {MIN_PAIRS} blocks are nominal: between {MIN_PAIRS} values no interval of a median can "
+                f"cover more than {1 - 2.0 ** (1 - MIN_PAIRS):.2%}; more --blocks make them honest 95% ones",
+            )
+        )
+    return notes
+
+
+def _reproduce(bundle: Bundle) -> dict[str, str]:
+    manifest = bundle.manifest
+    arms = sorted({plan.arm for plan in manifest.arms if plan.planned}, key=arm_order)
+    command = ["vcompare", "compare", "--profile", manifest.profile.name]
+    command += ["--blocks", str(manifest.profile.blocks), "--seed", str(manifest.seed)]
+    if set(arms) != set(ARMS):
+        command += ["--arms", ",".join(arms)]
+    command += ["--scenarios", ",".join(manifest.profile.scenarios)]
+    if manifest.lab.nested and manifest.lab.acceleration:
+        command += ["--accel", manifest.lab.acceleration.accel]
+    return {"measure": " ".join(command), "report": f"vcompare report {manifest.run}"}
+
+
+def emulated_hosts(report: Report) -> list[str]:
+    """Return the hosts whose hardware is emulated."""
+    return [host for host, substrate in report["substrate"].items() if substrate == NESTED_TCG]

@@ -1,0 +1,114 @@
+# vcompare_runner: copyright the vcompare contributors, GPL-3.0-or-later (see LICENSE)
+"""How figures are put into words, the same in every format."""
+
+from __future__ import annotations
+
+import math
+import typing as t
+
+from vcompare_runner.names import NESTED_TCG, SUBSTRATE_WORDS
+
+NO_VALUE = "–"
+
+SCENARIO_TITLES: t.Mapping[str, str] = {
+    "startup": "Start-up",
+    "cpu": "Processor",
+    "memory-bandwidth": "Memory bandwidth",
+    "syscall": "System calls",
+    "fork": "Processes",
+}
+
+
+def title(scenario: str) -> str:
+    """Return a heading for a scenario."""
+    return SCENARIO_TITLES.get(scenario, scenario.replace("-", " ").capitalize())
+
+
+def figure(value: float | None) -> str:
+    """Render a figure with four significant digits; a dash when there is none."""
+    if value is None:
+        return NO_VALUE
+    if value == 0 or not math.isfinite(value):
+        return str(value)
+    digits = 3 - math.floor(math.log10(abs(value)))
+    if digits < -3 or digits > 8:
+        return f"{value:.3e}"
+    rounded = round(value, digits)
+    return f"{rounded:,.{max(digits, 0)}f}"
+
+
+def ratio(value: float | None) -> str:
+    """Render a ratio: three significant digits and ×."""
+    return NO_VALUE if value is None else f"{_three(value)}×"
+
+
+def interval(value: t.Mapping[str, float] | None) -> str:
+    """Render an interval, or nothing."""
+    return "" if value is None else f"[{_three(value['low'])}, {_three(value['high'])}]"
+
+
+def _three(value: float) -> str:
+    if value >= 1000:
+        return f"{value:,.0f}"
+    if value >= 100:
+        return f"{value:.0f}"
+    if value >= 10:
+        return f"{value:.1f}"
+    if value >= 0.01:
+        # Near 1 the third decimal is what matters.
+        return f"{value:.3f}" if 0.9 <= value < 1.1 else f"{value:.2f}" if value >= 1 else f"{value:.3f}"
+    return f"{value:.2e}"
+
+
+def better(direction: str) -> str:
+    """Say in words what is better."""
+    return "lower is better" if direction == "lower" else "higher is better"
+
+
+def compared(verdict: str | None) -> str:
+    """Say in words what a comparison shows; an empty string where nothing can be said."""
+    return {"better": "better than bare", "worse": "worse than bare", "not distinguished": "no difference shown"}.get(
+        verdict or "", ""
+    )
+
+
+def substrate(name: str | None) -> str:
+    """Say in words what a host stands on."""
+    return SUBSTRATE_WORDS.get(name or "", name or "unknown")
+
+
+def substrate_statement(substrates: t.Mapping[str, str]) -> str:
+    """Say what figures from these hosts are worth."""
+    kinds = set(substrates.values())
+    if NESTED_TCG in kinds:
+        hosts = ", ".join(sorted(host for host, kind in substrates.items() if kind == NESTED_TCG))
+        return (
+            f"These figures were measured on emulated hardware ({hosts}): QEMU interprets every instruction of the "
+            "machines under test. All arms stand on the same emulation, so ratios between arms hold for this "
+            "substrate. Absolute times and rates do not carry over to real hardware, and ratios there may differ as well: "
+            "other operations are cheap or dear in emulation than in silicon."
+        )
+    if "nested-kvm" in kinds:
+        return (
+            "These figures were measured in virtual machines with hardware virtualisation: guests are nested one level "
+            "deeper than on real hardware. Ratios hold for this substrate; absolute times do not carry over."
+        )
+    if kinds == {"metal"}:
+        return "These figures were measured on real hardware, directly on the hosts named below."
+    return "The bundle does not say what the hosts stand on."
+
+
+def block_list(numbers: t.Sequence[int]) -> str:
+    """Render block numbers shortly: ``1–3, 5``."""
+    parts: list[list[int]] = []
+    for number in sorted(numbers):
+        if parts and number == parts[-1][-1] + 1:
+            parts[-1].append(number)
+        else:
+            parts.append([number])
+    return ", ".join(str(part[0]) if len(part) == 1 else f"{part[0]}–{part[-1]}" for part in parts)
+
+
+def arm_label(entry: t.Mapping[str, t.Any], ambiguous: t.Collection[str]) -> str:
+    """Name an arm; with its host where the arm ran on several."""
+    return f"{entry['arm']} ({entry['host']})" if entry["arm"] in ambiguous else str(entry["arm"])
