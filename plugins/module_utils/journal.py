@@ -39,7 +39,9 @@ class Journal:
         self._append({"op": "gone", "kind": kind, "id": ident, "owner": owner})
 
     def _append(self, record: Record) -> None:
-        record["time"] = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
+        record["time"] = datetime.datetime.now(datetime.UTC).isoformat(
+            timespec="milliseconds"
+        )
         line = (json.dumps(record, sort_keys=True) + "\n").encode()
         fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
@@ -79,4 +81,6 @@ class Journal:
             open_records.pop(key, None)
             if record["op"] == "create":
                 open_records[key] = record
-        return [record for record in open_records.values() if kind is None or record["kind"] == kind]
+        return [
+            record for record in open_records.values() if kind is None or record["kind"] == kind
+        ]

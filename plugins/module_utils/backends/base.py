@@ -102,6 +102,10 @@ class Base:
         """Return an empty string, or the reason why this host can't carry the arm."""
         raise NotImplementedError
 
+    def _host_cpus(self) -> frozenset[int] | None:
+        """Return the CPUs that an instance can be held to; None for those that this system has online."""
+        return None
+
     def _prepare_host(self, spec: InstanceSpec) -> None:
         """Do what belongs to no instance."""
 
@@ -124,7 +128,9 @@ class Base:
         """Stop it cleanly, or else by force; the files stay."""
         raise NotImplementedError
 
-    def _remove(self, name: str, record: Record | None, live: Live | None, timeout_s: float) -> None:
+    def _remove(
+        self, name: str, record: Record | None, live: Live | None, timeout_s: float
+    ) -> None:
         """Take away all but the folder; every part of it may be missing."""
         raise NotImplementedError
 
@@ -147,8 +153,10 @@ class Base:
         check_name(spec.name)
         check_owner(spec.owner)
         if spec.vcpus < 1 or spec.memory_mib < 32:
-            raise BackendError(f"{spec.name}: {spec.vcpus} CPUs and {spec.memory_mib} MiB are too little for anything")
-        return dataclasses.replace(spec, cpuset=cpuset.of(spec))
+            raise BackendError(
+                f"{spec.name}: {spec.vcpus} CPUs and {spec.memory_mib} MiB are too little for anything"
+            )
+        return dataclasses.replace(spec, cpuset=cpuset.of(spec, self._host_cpus()))
 
     def prepare(self, spec: InstanceSpec) -> None:
         """Do what belongs to no instance, and lay ready the instance's own files; before any clock runs."""
@@ -183,7 +191,11 @@ class Base:
                     f"{self.arm}: {spec.name} exists already and is something else",
                     remedy="Remove it first (state: absent).",
                 )
-            taken = {other.get("address", "") for other in self.store.records() if other["name"] != spec.name}
+            taken = {
+                other.get("address", "")
+                for other in self.store.records()
+                if other["name"] != spec.name
+            }
             address = spec.options.get("address") or self.subnet.address(spec.name, taken)
             record = {
                 "arm": self.arm,
@@ -338,7 +350,9 @@ class Base:
         """All instances of this arm that carry our marker."""
         names = {record["name"] for record in self.store.records() if record["arm"] == self.arm}
         names.update(self._live_names())
-        return [info for info in map(self.info, sorted(names)) if info.ours and info.state != "absent"]
+        return [
+            info for info in map(self.info, sorted(names)) if info.ours and info.state != "absent"
+        ]
 
     def differences(self, spec: InstanceSpec) -> dict[str, tuple[t.Any, t.Any]]:
         """Return what differs between the instance that is there and what it shall be.
@@ -353,4 +367,6 @@ class Base:
         # what the arm says itself counts more than what we once asked for
         before["vcpus"] = info.vcpus or before["vcpus"]
         before["memory_mib"] = info.memory_mib or before["memory_mib"]
-        return {key: (before.get(key), after[key]) for key in after if before.get(key) != after[key]}
+        return {
+            key: (before.get(key), after[key]) for key in after if before.get(key) != after[key]
+        }

@@ -14,7 +14,21 @@ import typing as t
 
 def _entry(number: int, name: str, mode: int, data: bytes) -> bytes:
     encoded = name.encode() + b"\0"
-    fields = (number, mode, 0, 0, 2 if stat.S_ISDIR(mode) else 1, 0, len(data), 0, 0, 0, 0, len(encoded), 0)
+    fields = (
+        number,
+        mode,
+        0,
+        0,
+        2 if stat.S_ISDIR(mode) else 1,
+        0,
+        len(data),
+        0,
+        0,
+        0,
+        0,
+        len(encoded),
+        0,
+    )
     head = b"070701" + b"".join(b"%08X" % field for field in fields) + encoded
     return pad(head) + pad(data)
 

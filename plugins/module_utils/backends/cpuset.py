@@ -17,7 +17,11 @@ def parse(text: str) -> frozenset[int]:
     cpus: set[int] = set()
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
-        if not first.isascii() or not first.isdigit() or (dash and not (last.isascii() and last.isdigit())):
+        if (
+            not first.isascii()
+            or not first.isdigit()
+            or (dash and not (last.isascii() and last.isdigit()))
+        ):
             raise BackendError(f"{text!r} is no list of CPUs", remedy="Write it like 1 or 0-1,4.")
         low, high = int(first), int(last) if dash else int(first)
         if high < low or high > 65535:

@@ -78,9 +78,14 @@ class Kvm(Machine):
     def connection(self) -> t.Any:
         """The open ``libvirt.virConnect``."""
         if not HAS_LIBVIRT:
-            raise BackendError(f"kvm: {LIBVIRT_MISSING}", remedy="Install python3-libvirt on the host.")
+            raise BackendError(
+                f"kvm: {LIBVIRT_MISSING}", remedy="Install python3-libvirt on the host."
+            )
         if self._connection is None or not self._connection.isAlive():
-            with _errors(f"kvm: connecting to {self.uri}", "See that libvirtd runs (systemctl status libvirtd)."):
+            with _errors(
+                f"kvm: connecting to {self.uri}",
+                "See that libvirtd runs (systemctl status libvirtd).",
+            ):
                 self._connection = libvirt.open(self.uri)
         return self._connection
 
@@ -112,7 +117,9 @@ class Kvm(Machine):
         kvm_xml.model(spec, spec.options)
         uri = spec.options.get("uri")
         if uri and uri != self.uri:
-            raise BackendError(f"{spec.name}: kvm.uri is {uri}, and this backend was opened for {self.uri}")
+            raise BackendError(
+                f"{spec.name}: kvm.uri is {uri}, and this backend was opened for {self.uri}"
+            )
         if spec.image is not None:
             return super().resolve(spec)
         # A machine of its own, like a lab's node, is pinned only where that was asked for.
@@ -128,7 +135,9 @@ class Kvm(Machine):
             return
         with _errors("kvm: preparing libvirt"):
             # libvirt asks QEMU what it can do once a boot of the host; on a slow host that takes half a minute
-            connection.getDomainCapabilities(None, "x86_64", options.machine, options.domain_type, 0)
+            connection.getDomainCapabilities(
+                None, "x86_64", options.machine, options.domain_type, 0
+            )
             if options.network == kvm_xml.DEFAULT_NETWORK:
                 self._ensure_network(spec.owner)
 
@@ -161,7 +170,10 @@ class Kvm(Machine):
             domain.create()
             return domain
 
-        with _errors(f"{spec.name}: starting the domain", "See /var/log/libvirt/qemu/ and the host's journal."):
+        with _errors(
+            f"{spec.name}: starting the domain",
+            "See /var/log/libvirt/qemu/ and the host's journal.",
+        ):
             domain = with_deadline(start, timeout_s, f"{spec.name}: starting the domain")
             return {"uuid": domain.UUIDString(), "id": domain.ID()}
 
@@ -186,7 +198,10 @@ class Kvm(Machine):
         try:
             text = domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, XML_NAMESPACE, 0)
         except libvirt.libvirtError as error:
-            if error.get_error_code() in (libvirt.VIR_ERR_NO_DOMAIN_METADATA, libvirt.VIR_ERR_NO_DOMAIN):
+            if error.get_error_code() in (
+                libvirt.VIR_ERR_NO_DOMAIN_METADATA,
+                libvirt.VIR_ERR_NO_DOMAIN,
+            ):
                 return ""
             raise BackendError(f"reading a domain's marker: libvirt said: {error}") from None
         return (ET.fromstring(text).text or "").strip()
@@ -209,12 +224,16 @@ class Kvm(Machine):
             libvirt.VIR_DOMAIN_SHUTOFF: "stopped",
         }
         details = {"uuid": uuid, "id": number, "persistent": persistent, "libvirt_state": state}
-        return Live(states.get(state, "broken"), self._owner(domain), vcpus, memory // 1024, details)
+        return Live(
+            states.get(state, "broken"), self._owner(domain), vcpus, memory // 1024, details
+        )
 
     def _live_names(self) -> t.Iterable[str]:
         if not HAS_LIBVIRT:
             return ()
-        return [domain.name() for domain in self.connection.listAllDomains(0) if self._owner(domain)]
+        return [
+            domain.name() for domain in self.connection.listAllDomains(0) if self._owner(domain)
+        ]
 
     def _stop(self, name: str, record: Record | None, timeout_s: float) -> None:
         domain = self._domain(name)
@@ -243,10 +262,15 @@ class Kvm(Machine):
             if domain.isActive():
                 domain.destroy()
         except libvirt.libvirtError as error:
-            if error.get_error_code() not in (libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID):
+            if error.get_error_code() not in (
+                libvirt.VIR_ERR_NO_DOMAIN,
+                libvirt.VIR_ERR_OPERATION_INVALID,
+            ):
                 raise BackendError(f"{name}: ending the domain: libvirt said: {error}") from None
 
-    def _remove(self, name: str, record: Record | None, live: Live | None, timeout_s: float) -> None:
+    def _remove(
+        self, name: str, record: Record | None, live: Live | None, timeout_s: float
+    ) -> None:
         self._remove_way_in(name, record)
         with_deadline(lambda: self._power_off(name), timeout_s, f"{name}: ending the domain")
         domain = self._domain(name)
@@ -270,12 +294,18 @@ class Kvm(Machine):
             raise BackendError(f"kvm: there is no {name} to identify")
         with _errors(f"{name}: asking libvirt what the domain is"):
             xml = ET.fromstring(domain.XMLDesc(0))
-            answer = json.loads(libvirt_qemu.qemuMonitorCommand(domain, '{"execute": "query-kvm"}', 0))
+            answer = json.loads(
+                libvirt_qemu.qemuMonitorCommand(domain, '{"execute": "query-kvm"}', 0)
+            )
             uuid = domain.UUIDString()
         facts = proofs.parse(self.run(name, proofs.OBSERVE_ARGV, 120))
         return [
             proofs.outside("libvirt-domain-type", "kvm", xml.get("type", "")),
-            proofs.outside("qemu-uses-kvm", "enabled", "enabled" if answer.get("return", {}).get("enabled") else "disabled"),
+            proofs.outside(
+                "qemu-uses-kvm",
+                "enabled",
+                "enabled" if answer.get("return", {}).get("enabled") else "disabled",
+            ),
             proofs.inside("cpuid-signature", "KVMKVMKVM", facts["signature"]),
             proofs.inside("lscpu-hypervisor", "KVM", facts.get("lscpu_vendor", "")),
             # the machine that libvirt speaks of is the machine that we speak to

@@ -42,7 +42,9 @@ def ensure(connection: t.Any, subnet: Subnet, owner: str) -> bool:
 
     :param connection: a ``libvirt.virConnect``.
     """
-    found = [network for network in connection.listAllNetworks(0) if network.name() == DEFAULT_NETWORK]
+    found = [
+        network for network in connection.listAllNetworks(0) if network.name() == DEFAULT_NETWORK
+    ]
     if found:
         network = found[0]
         bridge = bridge_of(network.XMLDesc(0))

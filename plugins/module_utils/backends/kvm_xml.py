@@ -148,7 +148,11 @@ def _disk(spec: InstanceSpec, given: t.Mapping[str, t.Any]) -> Disk:
     values = {key: value for key, value in given.items() if value is not None}
     known = {field.name for field in dataclasses.fields(Disk)}
     if set(values) - known:
-        _refuse(spec, f"a disk has no option {sorted(set(values) - known)[0]!r}", f"It has {', '.join(sorted(known))}.")
+        _refuse(
+            spec,
+            f"a disk has no option {sorted(set(values) - known)[0]!r}",
+            f"It has {', '.join(sorted(known))}.",
+        )
     disk = Disk(**values)
     if not disk.path.startswith("/"):
         _refuse(spec, f"the disk {disk.path!r} is no absolute path")
@@ -156,7 +160,11 @@ def _disk(spec: InstanceSpec, given: t.Mapping[str, t.Any]) -> Disk:
     _choice(spec, "a disk's cache", disk.cache, DISK_CACHES)
     if disk.serial and (not _WORD.match(disk.serial) or len(disk.serial) > 20):
         # virtio-blk carries 20 bytes and cuts off the rest, and then /dev/disk/by-id has another name
-        _refuse(spec, f"{disk.serial!r} can't be a disk's serial", "Use up to 20 letters, digits, '_', '.', '+', '-'.")
+        _refuse(
+            spec,
+            f"{disk.serial!r} can't be a disk's serial",
+            "Use up to 20 letters, digits, '_', '.', '+', '-'.",
+        )
     return disk
 
 
@@ -169,11 +177,17 @@ def _user_network(spec: InstanceSpec, given: t.Mapping[str, t.Any] | None) -> Us
             address, host_port, port = entry
             forward = (str(ipaddress.IPv4Address(address)), int(host_port), int(port))
         except ValueError:
-            _refuse(spec, f"{entry!r} is no port forward", "Write it as [address, port of the host, port of the machine].")
+            _refuse(
+                spec,
+                f"{entry!r} is no port forward",
+                "Write it as [address, port of the host, port of the machine].",
+            )
         if not all(0 < number < 65536 for number in forward[1:]):
             _refuse(spec, f"{entry!r} is no port forward", "Ports are 1 to 65535.")
         forwards.append(forward)
-    return UserNetwork(tuple(forwards), bool(given.get("restrict")), _mac(spec, given.get("mac") or ""))
+    return UserNetwork(
+        tuple(forwards), bool(given.get("restrict")), _mac(spec, given.get("mac") or "")
+    )
 
 
 def model(spec: InstanceSpec, options: t.Mapping[str, t.Any]) -> Domain:
@@ -189,7 +203,9 @@ def model(spec: InstanceSpec, options: t.Mapping[str, t.Any]) -> Domain:
     given = {key: value for key, value in options.items() if value is not None}
     unknown = sorted(set(given) - OPTIONS)
     if unknown:
-        _refuse(spec, f"there is no option {unknown[0]!r}", f"There are {', '.join(sorted(OPTIONS))}.")
+        _refuse(
+            spec, f"there is no option {unknown[0]!r}", f"There are {', '.join(sorted(OPTIONS))}."
+        )
 
     disks = [_disk(spec, entry) for entry in given.get("disks", ())]
     kernel, initrd = given.get("kernel", ""), given.get("initrd", "")
@@ -197,7 +213,11 @@ def model(spec: InstanceSpec, options: t.Mapping[str, t.Any]) -> Domain:
         disks.insert(0, Disk(spec.image.rootfs, serial=ROOTFS_SERIAL, readonly=True))
         kernel, initrd = kernel or spec.image.kernel, initrd or spec.image.initrd
         if not kernel or not initrd:
-            _refuse(spec, "the image has no kernel or no initrd", "Build the image with its exports for virtual machines.")
+            _refuse(
+                spec,
+                "the image has no kernel or no initrd",
+                "Build the image with its exports for virtual machines.",
+            )
     elif not disks and not kernel:
         _refuse(spec, "there is neither an image nor a disk nor a kernel to boot from")
 
@@ -206,21 +226,37 @@ def model(spec: InstanceSpec, options: t.Mapping[str, t.Any]) -> Domain:
         _refuse(spec, "cpu_model belongs to cpu_mode=custom, and cpu_mode=custom needs it")
     domain_type = _choice(spec, "domain_type", given.get("domain_type", "kvm"), DOMAIN_TYPES)
     if domain_type == "qemu" and cpu_mode == "host-passthrough":
-        _refuse(spec, "emulation (domain_type=qemu) can't pass the host's CPU through", "Use cpu_mode=maximum.")
+        _refuse(
+            spec,
+            "emulation (domain_type=qemu) can't pass the host's CPU through",
+            "Use cpu_mode=maximum.",
+        )
     if domain_type == "kvm" and given.get("tcg_tb_size_mib"):
         _refuse(spec, "tcg_tb_size_mib belongs to domain_type=qemu")
-    for word in (given.get("machine", ""), given.get("cpu_model", ""), *given.get("cpu_disabled_features", ())):
+    for word in (
+        given.get("machine", ""),
+        given.get("cpu_model", ""),
+        *given.get("cpu_disabled_features", ()),
+    ):
         if word and not _WORD.match(word):
             _refuse(spec, f"{word!r} is no name of a machine, a CPU model or a CPU feature")
 
     pins = tuple(given.get("vcpu_pin", ()))
     if pins and len(pins) != spec.vcpus:
-        _refuse(spec, f"vcpu_pin has {len(pins)} entries for {spec.vcpus} vCPUs", "Give one list of CPUs a vCPU.")
+        _refuse(
+            spec,
+            f"vcpu_pin has {len(pins)} entries for {spec.vcpus} vCPUs",
+            "Give one list of CPUs a vCPU.",
+        )
     seclabel = given.get("seclabel", ())
     metadata = {str(key): str(value) for key, value in given.get("metadata", {}).items()}
     for key in metadata:
         if not re.match(r"[a-z][a-z0-9_-]*\Z", key):
-            _refuse(spec, f"{key!r} can't be a key of metadata", "Use lower-case letters, digits, '_' and '-'.")
+            _refuse(
+                spec,
+                f"{key!r} can't be a key of metadata",
+                "Use lower-case letters, digits, '_' and '-'.",
+            )
 
     user_network = _user_network(spec, given.get("user_network"))
     network = given.get("network", "")
@@ -255,9 +291,15 @@ def model(spec: InstanceSpec, options: t.Mapping[str, t.Any]) -> Domain:
     )
 
 
-def _sub(parent: ET.Element, tag: str, text: str | int | None = None, **attributes: t.Any) -> ET.Element:
+def _sub(
+    parent: ET.Element, tag: str, text: str | int | None = None, **attributes: t.Any
+) -> ET.Element:
     """Add an element; attributes that are None or empty are left out."""
-    child = ET.SubElement(parent, tag, {key: str(value) for key, value in attributes.items() if value not in (None, "")})
+    child = ET.SubElement(
+        parent,
+        tag,
+        {key: str(value) for key, value in attributes.items() if value not in (None, "")},
+    )
     if text is not None:
         child.text = str(text)
     return child
@@ -289,7 +331,9 @@ def _processor(root: ET.Element, domain: Domain) -> None:
     if domain.tcg_tb_size_mib:
         _sub(_sub(features, "tcg"), "tb-cache", domain.tcg_tb_size_mib, unit="MiB")
     # check=none: features that an emulated CPU lacks are QEMU's to leave out, not a reason to refuse
-    cpu = _sub(root, "cpu", mode=domain.cpu_mode, check="none", match="exact" if domain.cpu_model else None)
+    cpu = _sub(
+        root, "cpu", mode=domain.cpu_mode, check="none", match="exact" if domain.cpu_model else None
+    )
     if domain.cpu_model:
         _sub(cpu, "model", domain.cpu_model, fallback="forbid")
     for feature in domain.cpu_disabled_features:
@@ -302,7 +346,14 @@ def _disks(devices: ET.Element, domain: Domain) -> None:
         element = _sub(devices, "disk", type="block" if block else "file", device="disk")
         # Linux AIO works on what was opened with O_DIRECT only
         direct = disk.cache in ("none", "directsync")
-        _sub(element, "driver", name="qemu", type=disk.format, cache=disk.cache, io="native" if direct else None)
+        _sub(
+            element,
+            "driver",
+            name="qemu",
+            type=disk.format,
+            cache=disk.cache,
+            io="native" if direct else None,
+        )
         _sub(element, "source", **{"dev" if block else "file": disk.path})
         _sub(element, "target", dev="vd" + chr(ord("a") + number), bus="virtio")
         if disk.readonly:
@@ -321,7 +372,9 @@ def _devices(root: ET.Element, domain: Domain) -> None:
             _sub(interface, "mac", address=domain.mac)
         _sub(interface, "source", network=domain.network)
         _sub(interface, "model", type="virtio")
-        _sub(interface, "rom", enabled="no")  # the firmware would offer to boot from the network, for seconds
+        _sub(
+            interface, "rom", enabled="no"
+        )  # the firmware would offer to boot from the network, for seconds
     if domain.console_log:
         serial = _sub(devices, "serial", type="file")
         _sub(serial, "source", path=domain.console_log, append="on" if domain.persistent else "off")
@@ -351,7 +404,10 @@ def _qemu(root: ET.Element, domain: Domain) -> None:
     if domain.user_network is not None:
         network = domain.user_network
         netdev = ["user", "id=vcuser0", f"restrict={'on' if network.restrict else 'off'}"]
-        netdev += [f"hostfwd=tcp:{address}:{host_port}-:{port}" for address, host_port, port in network.hostfwd]
+        netdev += [
+            f"hostfwd=tcp:{address}:{host_port}-:{port}"
+            for address, host_port, port in network.hostfwd
+        ]
         device = ["virtio-net-pci", "netdev=vcuser0", "romfile="]
         if network.mac:
             device.append(f"mac={network.mac}")
@@ -368,7 +424,9 @@ def to_xml(domain: Domain) -> str:
     root = ET.Element("domain", {"type": domain.domain_type})
     _sub(root, "name", domain.name)
     # libvirt keeps one element a namespace: whatever else there is to say are its attributes
-    owner = ET.SubElement(_sub(root, "metadata"), f"{{{XML_NAMESPACE}}}owner", dict(domain.metadata))
+    owner = ET.SubElement(
+        _sub(root, "metadata"), f"{{{XML_NAMESPACE}}}owner", dict(domain.metadata)
+    )
     owner.text = domain.owner
     _sub(root, "memory", domain.memory_mib, unit="MiB")
     _sub(root, "currentMemory", domain.memory_mib, unit="MiB")

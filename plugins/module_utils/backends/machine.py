@@ -61,7 +61,11 @@ class Machine(Base):
             return
         self.store.ensure()
         self.keys.ensure()
-        for what, path in (("root file system", spec.image.rootfs), ("kernel", spec.image.kernel), ("initrd", spec.image.initrd)):
+        for what, path in (
+            ("root file system", spec.image.rootfs),
+            ("kernel", spec.image.kernel),
+            ("initrd", spec.image.initrd),
+        ):
             if not path or not os.path.exists(path):
                 raise BackendError(
                     f"{spec.name}: the image's {what} is not there ({path or 'no path was given'})",
@@ -79,15 +83,21 @@ class Machine(Base):
             "VC_GATEWAY": self.subnet.gateway,
             "VC_MAC": record["mac"],
         }
-        seed.write_initrd(spec.image.initrd, self.initrd(spec.name), seed.files(self.keys, values, spec.command))
+        seed.write_initrd(
+            spec.image.initrd, self.initrd(spec.name), seed.files(self.keys, values, spec.command)
+        )
         network.set_neighbour(self.subnet, record["address"], record["mac"])
 
     def _ssh(self, name: str) -> Ssh:
         record = self._record(name)
         if record is None:
-            raise BackendError(f"{self.arm}: there is no {name}", remedy="Create it first (state: present).")
+            raise BackendError(
+                f"{self.arm}: there is no {name}", remedy="Create it first (state: present)."
+            )
         if record["spec"]["image"] is None:
-            raise BackendError(f"{self.arm}: {name} boots from a disk of its own, so commands can't be run in it from here")
+            raise BackendError(
+                f"{self.arm}: {name} boots from a disk of its own, so commands can't be run in it from here"
+            )
         return Ssh(self.keys, name, record["address"], os.path.join(self.store.folder(name), "ssh"))
 
     def run(self, name: str, argv: t.Sequence[str], timeout_s: float) -> Result:

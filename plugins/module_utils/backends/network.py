@@ -73,7 +73,18 @@ def set_neighbour(subnet: Subnet, address: str, mac: str) -> None:
     second apart, and start-up times come in steps of a second.
     """
     host_run(
-        ["ip", "neigh", "replace", address, "lladdr", mac, "dev", subnet.bridge, "nud", "permanent"],
+        [
+            "ip",
+            "neigh",
+            "replace",
+            address,
+            "lladdr",
+            mac,
+            "dev",
+            subnet.bridge,
+            "nud",
+            "permanent",
+        ],
         30,
         f"setting the neighbour entry of {address} on {subnet.bridge}",
         remedy=f"See that the bridge {subnet.bridge} exists and is up (ip link show {subnet.bridge}).",
@@ -82,4 +93,9 @@ def set_neighbour(subnet: Subnet, address: str, mac: str) -> None:
 
 def drop_neighbour(subnet: Subnet, address: str) -> None:
     """Take away a neighbour entry; it need not be there."""
-    host_run(["ip", "neigh", "del", address, "dev", subnet.bridge], 30, "dropping a neighbour entry", check=False)
+    host_run(
+        ["ip", "neigh", "del", address, "dev", subnet.bridge],
+        30,
+        "dropping a neighbour entry",
+        check=False,
+    )

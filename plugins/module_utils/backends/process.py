@@ -27,7 +27,9 @@ class Output:
     stderr: str
 
 
-def host_run(argv: t.Sequence[str], timeout_s: float, doing: str, *, check: bool = True, remedy: str = "") -> Output:
+def host_run(
+    argv: t.Sequence[str], timeout_s: float, doing: str, *, check: bool = True, remedy: str = ""
+) -> Output:
     """Run a tool of the host.
 
     :param doing: what for, as the beginning of an error message.
@@ -44,13 +46,18 @@ def host_run(argv: t.Sequence[str], timeout_s: float, doing: str, *, check: bool
             env=environment,
         )
     except FileNotFoundError:
-        raise BackendError(f"{doing}: {argv[0]} is not installed", remedy=remedy or f"Install {argv[0]} on the host.") from None
+        raise BackendError(
+            f"{doing}: {argv[0]} is not installed",
+            remedy=remedy or f"Install {argv[0]} on the host.",
+        ) from None
     except subprocess.TimeoutExpired:
         raise BackendError(
             f"{doing}: {' '.join(argv[:3])} did not end within {timeout_s:g} s",
             remedy="Give it more time, or see what keeps the host busy.",
         ) from None
-    output = Output(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
+    output = Output(
+        done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+    )
     if check and output.rc != 0:
         said = (output.stderr.strip() or output.stdout.strip()).splitlines()
         raise BackendError(

@@ -53,7 +53,9 @@ def parse(result: Result) -> Facts:
 
 
 def _registers(raw: str) -> dict[str, int]:
-    return {name: int(value, 16) for name, value in re.findall(r"\b(e[abcd]x)=0x([0-9a-fA-F]+)", raw)}
+    return {
+        name: int(value, 16) for name, value in re.findall(r"\b(e[abcd]x)=0x([0-9a-fA-F]+)", raw)
+    }
 
 
 def signature(leaf1: str, leaf40000000: str) -> str:
@@ -111,7 +113,13 @@ def outside(name: str, expected: str, observed: str) -> Proof:
 def own_kernel(facts: Facts, host: Facts) -> Proof:
     """The instance has booted a kernel of its own: another boot than the host's."""
     boot, host_boot = facts.get("boot_id", ""), host["boot_id"]
-    return Proof("boot-id", "inside", f"another than {host_boot}", boot, bool(boot) and bool(host_boot) and boot != host_boot)
+    return Proof(
+        "boot-id",
+        "inside",
+        f"another than {host_boot}",
+        boot,
+        bool(boot) and bool(host_boot) and boot != host_boot,
+    )
 
 
 def shared_kernel(facts: Facts, host: Facts) -> list[Proof]:
@@ -125,7 +133,9 @@ def shared_kernel(facts: Facts, host: Facts) -> list[Proof]:
 def not_xen(facts: Facts) -> Proof:
     """The instance sees no Xen below it."""
     observed = facts.get("hypervisor", "")
-    return Proof("no-xen", "inside", "none", observed or "none", bool(facts.get("boot_id")) and not observed)
+    return Proof(
+        "no-xen", "inside", "none", observed or "none", bool(facts.get("boot_id")) and not observed
+    )
 
 
 def arm_argument(facts: Facts, arm: str) -> Proof:

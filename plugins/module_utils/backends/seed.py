@@ -61,9 +61,15 @@ def write_initrd(base: str, target: str, seed: t.Mapping[str, bytes]) -> None:
         source = open(base, "rb")
     except OSError as error:
         raise BackendError(
-            f"the image's initrd can't be read: {error}", remedy="Build the image, or attach it to this host."
+            f"the image's initrd can't be read: {error}",
+            remedy="Build the image, or attach it to this host.",
         ) from None
-    with source, open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as handle:
+    with (
+        source,
+        open(
+            os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb"
+        ) as handle,
+    ):
         shutil.copyfileobj(source, handle, 1 << 20)
         handle.write(b"\0" * (-handle.tell() % 4))
         handle.write(cpio.archive(FOLDER, seed))

@@ -46,7 +46,18 @@ class Keys:
                     if os.path.exists(leftover):
                         os.unlink(leftover)
                 host_run(
-                    ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "vcompare", "-f", f"{path}.new"],
+                    [
+                        "ssh-keygen",
+                        "-q",
+                        "-t",
+                        "ed25519",
+                        "-N",
+                        "",
+                        "-C",
+                        "vcompare",
+                        "-f",
+                        f"{path}.new",
+                    ],
                     120,
                     "making the guests' ssh keys",
                     remedy="Install openssh-client on the host.",
@@ -131,7 +142,9 @@ class Ssh:
         try:
             return follow(frame, argv, timeout_s)
         except FileNotFoundError:
-            raise BackendError(f"{self._name}: there is no ssh", remedy="Install openssh-client on the host.") from None
+            raise BackendError(
+                f"{self._name}: there is no ssh", remedy="Install openssh-client on the host."
+            ) from None
 
     def listening(self, timeout_s: float) -> bool:
         """Whether the guest takes connections now.
@@ -151,5 +164,14 @@ class Ssh:
     def close(self) -> None:
         """Close the kept connection; it need not be there."""
         if os.path.exists(self._socket):
-            argv = ["ssh", "-F", "/dev/null", "-o", f"ControlPath={self._socket}", "-O", "exit", self._address]
+            argv = [
+                "ssh",
+                "-F",
+                "/dev/null",
+                "-o",
+                f"ControlPath={self._socket}",
+                "-O",
+                "exit",
+                self._address,
+            ]
             host_run(argv, 30, f"{self._name}: closing the ssh connection", check=False)

@@ -46,12 +46,18 @@ class Frame:
 
     def __init__(self, argv: t.Sequence[str]) -> None:
         if not argv:
-            raise BackendError("there is no command to run", remedy="Give at least the program's name.")
+            raise BackendError(
+                "there is no command to run", remedy="Give at least the program's name."
+            )
         if any("\0" in argument for argument in argv):
-            raise BackendError("a command can't hold the character NUL", remedy="Pass such data in a file.")
+            raise BackendError(
+                "a command can't hold the character NUL", remedy="Pass such data in a file."
+            )
         token = secrets.token_hex(8)
         self.argv = ["/usr/bin/env", "-i", *ENVIRONMENT, "/bin/sh", "-c", _FRAME, token, *argv]
-        self._stamp = re.compile(rb"\036vc:" + token.encode() + rb":(begin|end):([0-9.]*):([0-9]*)\036")
+        self._stamp = re.compile(
+            rb"\036vc:" + token.encode() + rb":(begin|end):([0-9.]*):([0-9]*)\036"
+        )
         self._stdout = bytearray()
         self._stderr = bytearray()
         self._heard: dict[str, tuple[float, float, int]] = {}
@@ -116,7 +122,9 @@ class Frame:
         )
 
 
-def timed_out(name: str, argv: t.Sequence[str], timeout_s: float, evidence: str = "") -> BackendError:
+def timed_out(
+    name: str, argv: t.Sequence[str], timeout_s: float, evidence: str = ""
+) -> BackendError:
     """The error for a command that did not end in time."""
     return BackendError(
         f"{name}: {argv[0]} did not end within {timeout_s:g} s",
@@ -157,7 +165,11 @@ def follow(frame: Frame, argv: t.Sequence[str], timeout_s: float, **popen: t.Any
             for key, _mask in events:
                 data = os.read(key.fd, 65536)
                 if data:
-                    frame.feed(data if key.data == "stdout" else b"", data if key.data == "stderr" else b"", now)
+                    frame.feed(
+                        data if key.data == "stdout" else b"",
+                        data if key.data == "stderr" else b"",
+                        now,
+                    )
                 else:
                     selector.unregister(key.fileobj)
             if not events and frame.ended and process.poll() is not None:

@@ -68,7 +68,9 @@ class Store:
     def lock(self) -> t.Iterator[None]:
         """Hold off others that would choose the same address at the same time."""
         self.ensure()
-        fd = os.open(os.path.join(self.state_dir, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = os.open(
+            os.path.join(self.state_dir, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+        )
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
             yield

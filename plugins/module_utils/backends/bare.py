@@ -1,0 +1,246 @@
+# Copyright: the vcompare contributors
+# GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The host itself: the image's root file system as a chroot, held to its CPUs and memory.
+
+On a host without Xen that is ``bare``; in the control domain of a Xen it is ``xen-dom0``, which is a
+guest of Xen's and not the bare machine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import signal
+import typing as t
+from pathlib import Path
+
+from ansible_collections.vcompare.lab.plugins.module_utils.backends import (
+    cgroup,
+    chroot,
+    network,
+    proofs,
+)
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.base import Base, Live
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.cgroup import Cgroup
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.process import (
+    host_run,
+    last_lines,
+    wait_until,
+)
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
+    DEFAULT_OWNER,
+    BackendError,
+    InstanceSpec,
+    Proof,
+    Result,
+)
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.stamps import (
+    ENVIRONMENT,
+    Frame,
+    follow,
+    timed_out,
+)
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.store import Record
+
+IDLE = ("/bin/sleep", "infinity")
+
+
+class Bare(Base):
+    """Plain processes of the host."""
+
+    arm = "bare"
+    subnet = network.LOOPBACK
+
+    def available(self) -> str:
+        """Return an empty string, or the reason why this host can't carry the arm."""
+        if os.geteuid() != 0:
+            return "a chroot needs root (become: true)"
+        if proofs.is_dom0():
+            return "this host is the control domain of a Xen; what runs on it is xen-dom0"
+        return cgroup.unavailable()
+
+    def resolve(self, spec: InstanceSpec) -> InstanceSpec:
+        """Return the specification with its defaults of this host filled in; refuse what can't be."""
+        if spec.options:
+            raise BackendError(f"{spec.name}: {self.arm} has no options of its own")
+        if spec.image is None:
+            raise BackendError(f"{spec.name}: {self.arm} needs an image", remedy="Give image.")
+        return super().resolve(spec)
+
+    def _lower(self, source: str) -> Path:
+        """Return where a root file system is mounted; one place for all instances that share it."""
+        return (
+            Path(self.store.state_dir)
+            / f"rootfs-{hashlib.sha256(source.encode()).hexdigest()[:12]}"
+        )
+
+    def _prepare_host(self, spec: InstanceSpec) -> None:
+        self.store.ensure()
+
+    def _stage(self, spec: InstanceSpec, record: Record) -> None:
+        if spec.image is None:
+            raise BackendError(f"{spec.name}: {self.arm} needs an image", remedy="Give image.")
+        source = spec.image.rootfs
+        lower = self._lower(source)
+        record["lower"] = str(lower)
+        self.store.write(record)
+        with self.store.lock():
+            if not lower.is_mount():
+                if not Path(source).exists():
+                    raise BackendError(
+                        f"{spec.name}: the image's root file system {source} is not there",
+                        remedy="Build the image, or attach it to this host.",
+                    )
+                self.journal.create("mount", str(lower), spec.owner)
+                lower.mkdir(mode=0o755, exist_ok=True)
+                options = "ro" if Path(source).is_block_device() else "ro,loop"
+                doing = f"{spec.name}: mounting the root file system"
+                host_run(["mount", "-t", "ext4", "-o", options, source, str(lower)], 120, doing)
+        folder = Path(self.store.folder(spec.name))
+        for sub in ("layer", "root"):
+            (folder / sub).mkdir(mode=0o755, exist_ok=True)
+        self._cgroup(spec.name).create(spec.cpuset, spec.memory_mib)
+
+    @staticmethod
+    def _cgroup(name: str) -> Cgroup:
+        return Cgroup(name)
+
+    def _start(self, spec: InstanceSpec, record: Record, timeout_s: float) -> t.Mapping[str, t.Any]:
+        group = self._cgroup(spec.name)
+        folder = self.store.folder(spec.name)
+        pid = chroot.start(
+            spec.name,
+            spec.command or IDLE,
+            dict(entry.split("=", 1) for entry in ENVIRONMENT),
+            lower=record["lower"],
+            folder=folder,
+            memory_mib=spec.memory_mib,
+            cgroup_procs=str(group.path / "cgroup.procs"),
+            log=os.path.join(folder, "console.log"),
+        )
+        record["pid"] = pid
+        self.store.write(record)
+        return {"pid": pid, "cgroup": group.inner_path}
+
+    def console(self, name: str) -> str:
+        """Return the last lines that the application said."""
+        return last_lines(os.path.join(self.store.folder(name), "console.log"))
+
+    def _look(self, name: str, record: Record | None) -> Live | None:
+        group = self._cgroup(name)
+        if not group.exists() or (record is not None and not record["started"]):
+            return None
+        # the group is in our own place: that is the marker
+        owner = str((record or {}).get("owner") or DEFAULT_OWNER)
+        if record is None:
+            return Live("broken", owner)
+        pid = record.get("pid", 0)
+        running = pid in group.pids()
+        if not running and group.populated():
+            return Live("broken", owner, details={"cgroup": group.inner_path})
+        spec = record["spec"]
+        details = {"pid": pid, "cgroup": group.inner_path}
+        state = "running" if running else "stopped"
+        return Live(state, owner, spec["vcpus"], spec["memory_mib"], details)
+
+    def run(self, name: str, argv: t.Sequence[str], timeout_s: float) -> Result:
+        """Run a command inside the instance as root, from ``/``, without a shell."""
+        frame = Frame(argv)
+        record = self._record(name)
+        if record is None or "pid" not in record:
+            raise BackendError(f"{self.arm}: there is no running {name}")
+        group = self._cgroup(name)
+        try:
+            procs = str(group.path / "cgroup.procs")
+            if record["pid"] not in group.pids():
+                raise ProcessLookupError
+            with chroot.Entrance(record["pid"], procs) as entrance:
+                rc = follow(frame, frame.argv, timeout_s, preexec_fn=entrance.enter)
+        except (ProcessLookupError, FileNotFoundError):
+            raise BackendError(
+                f"{name}: its application has ended",
+                remedy="See what it said last; an instance without an application idles.",
+                evidence=self.console(name),
+            ) from None
+        if rc is None:
+            raise timed_out(name, argv, timeout_s, frame.stderr)
+        return frame.result(name)
+
+    def _stop(self, name: str, record: Record | None, timeout_s: float) -> None:
+        group = self._cgroup(name)
+        pid = (record or {}).get("pid", 0)
+        if pid in group.pids():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+            if wait_until(lambda: not group.populated(), timeout_s, 0.02):
+                return
+        with contextlib.suppress(OSError):
+            (group.path / "cgroup.kill").write_text("1", encoding="ascii")
+        if not wait_until(lambda: not group.populated(), 30):
+            raise BackendError(f"{name}: its processes did not end when they were killed")
+
+    def _remove(
+        self, name: str, record: Record | None, live: Live | None, timeout_s: float
+    ) -> None:
+        self._cgroup(name).remove(timeout_s)
+        lower = (record or {}).get("lower")
+        if not lower:
+            return
+        others = {other.get("lower") for other in self.store.records() if other["name"] != name}
+        if lower in others:
+            return
+        with self.store.lock():
+            path = Path(lower)
+            if path.is_mount():
+                host_run(["umount", lower], 60, f"{name}: unmounting the root file system")
+            if path.is_dir():
+                path.rmdir()
+            self.journal.gone("mount", lower)
+
+    def identify(self, name: str) -> t.Sequence[Proof]:
+        """Prove what the arm is, from inside and from outside."""
+        record = self._record(name)
+        if record is None:
+            raise BackendError(f"{self.arm}: there is no {name} to identify")
+        host = proofs.host_facts()
+        facts = proofs.parse(self.run(name, proofs.OBSERVE_ARGV, 120))
+        group = self._cgroup(name)
+        observed = ""
+        with contextlib.suppress(OSError):
+            text = Path(f"/proc/{record['pid']}/cgroup").read_text(encoding="utf-8")
+            observed = next((line[3:] for line in text.splitlines() if line.startswith("0::")), "")
+        return [
+            proofs.outside("host-process-cgroup", group.inner_path, observed),
+            *proofs.shared_kernel(facts, host),
+            proofs.inside("pid-namespace", host["pid_namespace"], facts.get("pid_namespace", "")),
+            *self._hypervisor_proofs(facts),
+            proofs.cpu_count(facts, int(record["spec"]["vcpus"])),
+        ]
+
+    def _hypervisor_proofs(self, facts: proofs.Facts) -> list[Proof]:
+        return [
+            proofs.not_xen(facts),
+            proofs.outside("xen-dom0", "no", "yes" if proofs.is_dom0() else "no"),
+        ]
+
+
+class XenDom0(Bare):
+    """The same in the control domain of a Xen."""
+
+    arm = "xen-dom0"
+
+    def available(self) -> str:
+        """Return an empty string, or the reason why this host can't carry the arm."""
+        if os.geteuid() != 0:
+            return "a chroot needs root (become: true)"
+        if not proofs.is_dom0():
+            return "this host is not the control domain of a Xen; boot it with Xen (role xen_host)"
+        return cgroup.unavailable()
+
+    def _hypervisor_proofs(self, facts: proofs.Facts) -> list[Proof]:
+        return [
+            proofs.inside("sys-hypervisor", "xen", facts.get("hypervisor", "")),
+            proofs.inside("xen-domain-uuid", proofs.DOM0_UUID, facts.get("xen_uuid", "")),
+            proofs.outside("xen-dom0", "yes", "yes" if proofs.is_dom0() else "no"),
+        ]

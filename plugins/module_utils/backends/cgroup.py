@@ -1,0 +1,103 @@
+# Copyright: the vcompare contributors
+# GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Control groups (version 2) of instances that are plain processes of the host.
+
+All of them are in one group ``vcompare``. It hands the controllers on to its children, and so systemd,
+which switches off in the root what none of its own units needs, can't take them away.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.process import wait_until
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import BackendError
+
+ROOT = Path("/sys/fs/cgroup")
+PARENT = "vcompare"
+CONTROLLERS = ("cpuset", "memory")
+
+
+def unavailable(root: Path = ROOT) -> str:
+    """Return an empty string, or the reason why this host can't hold an instance to its limits."""
+    try:
+        offered = (root / "cgroup.controllers").read_text(encoding="ascii").split()
+    except OSError:
+        return (
+            "this host has control groups of version 1; boot it with systemd.unified_cgroup_hierarchy=1 "
+            "on the kernel's command line"
+        )
+    missing = [controller for controller in CONTROLLERS if controller not in offered]
+    if missing:
+        return f"this host's kernel offers no control group controller {', '.join(missing)}"
+    return ""
+
+
+class Cgroup:
+    """The group of one instance.
+
+    :param root: where control groups are mounted.
+    """
+
+    def __init__(self, name: str, root: Path = ROOT) -> None:
+        self.name = name
+        self.root = root
+        self.path = root / PARENT / name
+
+    @property
+    def inner_path(self) -> str:
+        """The group's path as ``/proc/PID/cgroup`` shows it."""
+        return f"/{PARENT}/{self.name}"
+
+    def create(self, cpus: str, memory_mib: int) -> None:
+        """Make the group with its limits: so many CPUs, so much memory, no swap."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            enable = " ".join(f"+{controller}" for controller in CONTROLLERS)
+            for parent in (self.root, self.root / PARENT):
+                (parent / "cgroup.subtree_control").write_text(enable, encoding="ascii")
+            (self.path / "cpuset.cpus").write_text(cpus, encoding="ascii")
+            (self.path / "memory.max").write_text(str(memory_mib << 20), encoding="ascii")
+            swap = self.path / "memory.swap.max"
+            if swap.exists():
+                swap.write_text("0", encoding="ascii")
+        except OSError as error:
+            raise BackendError(
+                f"{self.name}: making its control group {self.path}: {error}",
+                remedy="See that control groups of version 2 are mounted there and writable.",
+            ) from None
+
+    def exists(self) -> bool:
+        """Whether the group is there."""
+        return self.path.is_dir()
+
+    def pids(self) -> list[int]:
+        """Return the processes in the group."""
+        try:
+            return [int(pid) for pid in (self.path / "cgroup.procs").read_text("ascii").split()]
+        except OSError:
+            return []
+
+    def populated(self) -> bool:
+        """Whether a process lives in the group (one that ended and was not waited for does not)."""
+        try:
+            return "populated 1" in (self.path / "cgroup.events").read_text(encoding="ascii")
+        except OSError:
+            return False
+
+    def remove(self, timeout_s: float) -> None:
+        """Kill whatever is in the group, and take it away; it need not be there."""
+        if self.exists():
+            with contextlib.suppress(FileNotFoundError):
+                (self.path / "cgroup.kill").write_text("1", encoding="ascii")
+            if not wait_until(lambda: not self.populated(), timeout_s, 0.01):
+                raise BackendError(
+                    f"{self.name}: its processes {self.pids()} did not end when they were killed",
+                    remedy="See what they wait for in the kernel (cat /proc/PID/stack).",
+                )
+            with contextlib.suppress(FileNotFoundError):
+                self.path.rmdir()
+        # the last one turns off the light
+        with contextlib.suppress(OSError):
+            self.path.parent.rmdir()

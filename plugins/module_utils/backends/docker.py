@@ -1,0 +1,356 @@
+# Copyright: the vcompare contributors
+# GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Docker, through its SDK for Python."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import tarfile
+import time
+import typing as t
+from pathlib import Path
+
+from ansible_collections.vcompare.lab.plugins.module_utils.backends import (
+    cpuset,
+    network,
+    proofs,
+)
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.base import Base, Live
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.marker import DOCKER_LABEL
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.process import with_deadline
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
+    BackendError,
+    Image,
+    InstanceSpec,
+    Proof,
+    Result,
+)
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.stamps import Frame, timed_out
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.store import Record
+
+try:
+    import docker
+    import requests
+except ImportError:
+    HAS_DOCKER = False
+else:
+    HAS_DOCKER = True
+
+DOCKER_MISSING = (
+    "the Python library docker is not installed for this interpreter (Debian: python3-docker; "
+    "Ansible must use the system's Python on this host)"
+)
+DEFAULT_URL = "unix:///run/docker.sock"
+NETWORK = "vcompare"
+IDLE = ("/bin/sleep", "infinity")
+OPTIONS = frozenset({"base_url", "runtime", "address"})
+
+# Loading an image is one request without an answer for as long as it takes.
+_LOAD_TIMEOUT_S = 1800
+_QUICK_TIMEOUT_S = 120
+
+
+@contextlib.contextmanager
+def _errors(doing: str, remedy: str = "") -> t.Iterator[None]:
+    """Turn Docker's errors into ours."""
+    try:
+        yield
+    except docker.errors.APIError as error:
+        raise BackendError(f"{doing}: Docker said: {error.explanation or error}", remedy) from None
+    except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
+        raise BackendError(
+            f"{doing}: {error}", remedy or "See that the daemon runs (systemctl status docker)."
+        ) from None
+
+
+def layers_of_archive(path: str) -> list[str]:
+    """Return the ids of the layers of an image archive, as ``docker inspect`` names them.
+
+    They are the same whatever the store (classic or containerd's) makes of the image's id.
+    """
+    try:
+        with tarfile.open(path, "r:") as archive:
+            manifest = _member(archive, "manifest.json")
+            config = _member(archive, str(manifest[0]["Config"]))
+            return [str(layer) for layer in config["rootfs"]["diff_ids"]]
+    except (OSError, tarfile.TarError, KeyError, IndexError, TypeError, ValueError) as error:
+        raise BackendError(
+            f"docker: {path} is no image archive: {error!r}",
+            remedy="Build the image again, or attach it to this host.",
+        ) from None
+
+
+def _member(archive: tarfile.TarFile, name: str) -> t.Any:
+    handle = archive.extractfile(name)
+    if handle is None:
+        raise KeyError(name)
+    with handle:
+        return json.load(handle)
+
+
+def _kill_tree(pid: int) -> None:
+    """Kill a process of the host and all that it started."""
+    with contextlib.suppress(OSError, ValueError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in (task / "children").read_text(encoding="ascii").split():
+                _kill_tree(int(child))
+    with contextlib.suppress(OSError):
+        os.kill(pid, signal.SIGKILL)
+
+
+class Docker(Base):
+    """Containers; Docker's own defaults for seccomp and AppArmor stay on."""
+
+    arm = "docker"
+    subnet = network.DOCKER
+
+    _client: t.Any = None
+
+    def client(self, timeout_s: float = _QUICK_TIMEOUT_S) -> t.Any:
+        """Return the low-level client, with a timeout for its next requests."""
+        if not HAS_DOCKER:
+            raise BackendError(f"docker: {DOCKER_MISSING}", "Install python3-docker on the host.")
+        if self._client is None:
+            url = str(self.options.get("base_url") or DEFAULT_URL)
+            with _errors(f"docker: connecting to {url}"):
+                self._client = docker.APIClient(base_url=url, version="auto", timeout=timeout_s)
+        self._client.timeout = max(timeout_s, 1.0)
+        return self._client
+
+    def available(self) -> str:
+        """Return an empty string, or the reason why this host can't carry the arm."""
+        if not HAS_DOCKER:
+            return DOCKER_MISSING
+        try:
+            with _errors("docker: asking whether the daemon is there"):
+                self.client().ping()
+        except BackendError as error:
+            return error.message
+        return ""
+
+    def resolve(self, spec: InstanceSpec) -> InstanceSpec:
+        """Return the specification with its defaults of this host filled in; refuse what can't be."""
+        unknown = sorted(
+            {key for key, value in spec.options.items() if value is not None} - OPTIONS
+        )
+        if unknown:
+            raise BackendError(
+                f"{spec.name}: docker: there is no option {unknown[0]!r}",
+                remedy=f"There are {', '.join(sorted(OPTIONS))}.",
+            )
+        if spec.image is None or not spec.image.reference:
+            raise BackendError(f"{spec.name}: docker needs an image with a reference")
+        return super().resolve(spec)
+
+    def _prepare_host(self, spec: InstanceSpec) -> None:
+        self.store.ensure()
+        self._ensure_network(spec.owner)
+        if spec.image is not None:
+            self._ensure_image(spec.image)
+
+    def _ensure_network(self, owner: str) -> None:
+        client = self.client()
+        with _errors(f"docker: making the network {NETWORK}"):
+            for found in client.networks(names=[NETWORK]):
+                if found["Name"] != NETWORK:
+                    continue
+                subnets = [item.get("Subnet") for item in found["IPAM"].get("Config") or ()]
+                if subnets != [self.subnet.network]:
+                    raise BackendError(
+                        f"docker: the network {NETWORK} is there with {subnets} and not {self.subnet.network}",
+                        remedy=f"Remove it (docker network rm {NETWORK}), or rename it.",
+                    )
+                return
+            self.journal.create("docker-network", NETWORK, owner)
+            pool = docker.types.IPAMPool(subnet=self.subnet.network, gateway=self.subnet.gateway)
+            client.create_network(
+                NETWORK,
+                driver="bridge",
+                options={"com.docker.network.bridge.name": self.subnet.bridge},
+                ipam=docker.types.IPAMConfig(pool_configs=[pool]),
+                labels={DOCKER_LABEL: owner},
+            )
+
+    def _layers(self, reference: str) -> list[str]:
+        """Return the layers of an image that Docker has; none when it has no such image."""
+        with _errors(f"docker: inspecting the image {reference}"):
+            try:
+                return [
+                    str(layer)
+                    for layer in self.client().inspect_image(reference)["RootFS"]["Layers"]
+                ]
+            except docker.errors.ImageNotFound:
+                return []
+
+    def _ensure_image(self, image: Image) -> None:
+        present = self._layers(image.reference)
+        if present and not image.container:
+            return
+        wanted = layers_of_archive(image.container)
+        if present == wanted:
+            return
+        with (
+            _errors(f"docker: loading the image {image.container}"),
+            open(image.container, "rb") as archive,
+        ):
+            for progress in self.client(_LOAD_TIMEOUT_S).load_image(archive, quiet=True) or ():
+                if "error" in progress:
+                    raise BackendError(f"docker: loading the image: {progress['error']}")
+        if self._layers(image.reference) != wanted:
+            raise BackendError(
+                f"docker: {image.container} was loaded, and {image.reference} is still another image",
+                remedy="Build the image again: its archive has another reference than its image.json.",
+            )
+
+    def _start(self, spec: InstanceSpec, record: Record, timeout_s: float) -> t.Mapping[str, t.Any]:
+        if spec.image is None:
+            raise BackendError(f"{spec.name}: docker needs an image with a reference")
+        deadline = time.monotonic() + timeout_s
+        client = self.client(timeout_s)
+        with _errors(f"{spec.name}: starting the container"):
+            if "container" not in record or self._look(spec.name, record) is None:
+                record["container"] = self._make(client, spec, record)
+                self.store.write(record)
+            client.timeout = max(deadline - time.monotonic(), 1.0)
+            client.start(record["container"])
+        return {"id": record["container"]}
+
+    def _make(self, client: t.Any, spec: InstanceSpec, record: Record) -> str:
+        image = t.cast(Image, spec.image)
+        memory = spec.memory_mib << 20
+        scratch = dict.fromkeys(("/run", "/tmp"), "rw,exec")
+        host_config = client.create_host_config(
+            cpuset_cpus=spec.cpuset,
+            mem_limit=memory,
+            memswap_limit=memory,  # memory and swap together: so no swap
+            network_mode=NETWORK,
+            log_config=docker.types.LogConfig(
+                type="json-file", config={"max-size": "1m", "max-file": "1"}
+            ),
+            tmpfs=scratch,  # the scratch folders are the same in every arm
+            runtime=spec.options.get("runtime"),
+        )
+        endpoint = client.create_endpoint_config(ipv4_address=record["address"])
+        made = client.create_container(
+            image.reference,
+            command=list(spec.command or IDLE),
+            name=spec.name,
+            hostname=spec.name,
+            labels={DOCKER_LABEL: spec.owner},
+            host_config=host_config,
+            networking_config=client.create_networking_config({NETWORK: endpoint}),
+            # process 1 gets no signal that it has no handler for: sleep would be waited for in vain
+            stop_signal=None if spec.command else "SIGKILL",
+        )
+        return str(made["Id"])
+
+    def console(self, name: str) -> str:
+        """Return the last lines that the application said."""
+        try:
+            with _errors(f"{name}: reading its log"):
+                return str(self.client().logs(name, tail=20).decode(errors="replace")).strip()
+        except BackendError:
+            return ""
+
+    def _inspect(self, name: str) -> dict[str, t.Any] | None:
+        with _errors(f"{name}: inspecting the container"):
+            try:
+                return t.cast("dict[str, t.Any]", self.client().inspect_container(name))
+            except docker.errors.NotFound:
+                return None
+
+    def _look(self, name: str, record: Record | None) -> Live | None:
+        found = self._inspect(name)
+        if found is None:
+            return None
+        status = found["State"]["Status"]
+        state = {"running": "running", "exited": "stopped"}.get(status, "broken")
+        labels = found["Config"].get("Labels") or {}
+        cpus = found["HostConfig"].get("CpusetCpus")
+        return Live(
+            state,
+            str(labels.get(DOCKER_LABEL, "")),
+            len(cpuset.parse(cpus)) if cpus else None,
+            (found["HostConfig"].get("Memory") or 0) >> 20 or None,
+            {"id": found["Id"], "status": status, "pid": found["State"]["Pid"]},
+        )
+
+    def _live_names(self) -> t.Iterable[str]:
+        if not HAS_DOCKER:
+            return ()
+        with _errors("docker: listing containers"):
+            found = self.client().containers(all=True, filters={"label": DOCKER_LABEL})
+        return [name.lstrip("/") for container in found for name in container["Names"][:1]]
+
+    def run(self, name: str, argv: t.Sequence[str], timeout_s: float) -> Result:
+        """Run a command inside the instance as root, from ``/``, without a shell."""
+        frame = Frame(argv)
+        client = self.client()
+        with _errors(f"{name}: running {argv[0]}"):
+            ident = client.exec_create(name, frame.argv, workdir="/")["Id"]
+            stream = client.exec_start(ident, stream=True, demux=True)
+
+        def follow() -> None:
+            for stdout, stderr in stream:
+                frame.feed(stdout or b"", stderr or b"", time.monotonic())
+
+        try:
+            with _errors(f"{name}: running {argv[0]}"):
+                with_deadline(follow, timeout_s, name)
+        except BackendError:
+            if frame.ended:
+                return frame.result(name)  # a daemon that it started holds the stream
+            with _errors(f"{name}: ending {argv[0]}"):
+                pid = int(client.exec_inspect(ident)["Pid"] or 0)
+            if pid:
+                _kill_tree(pid)
+            raise timed_out(name, argv, timeout_s, frame.stderr) from None
+        return frame.result(name)
+
+    def _stop(self, name: str, record: Record | None, timeout_s: float) -> None:
+        with _errors(f"{name}: stopping the container"):
+            self.client(timeout_s + _QUICK_TIMEOUT_S).stop(name, timeout=max(int(timeout_s), 1))
+
+    def _remove(
+        self, name: str, record: Record | None, live: Live | None, timeout_s: float
+    ) -> None:
+        with (
+            _errors(f"{name}: removing the container"),
+            contextlib.suppress(docker.errors.NotFound),
+        ):
+            self.client(timeout_s).remove_container(name, force=True, v=True)
+
+    def identify(self, name: str) -> t.Sequence[Proof]:
+        """Prove what the arm is, from inside and from outside."""
+        record = self._record(name)
+        found = self._inspect(name)
+        if record is None or found is None:
+            raise BackendError(f"docker: there is no {name} to identify")
+        host = proofs.host_facts()
+        facts = proofs.parse(self.run(name, proofs.OBSERVE_ARGV, 120))
+        pid = int(found["State"]["Pid"] or 0)
+        groups = namespace = ""
+        with contextlib.suppress(OSError):
+            groups = Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8")
+            namespace = os.readlink(f"/proc/{pid}/ns/pid")
+        return [
+            proofs.outside("docker-running", "true", str(found["State"]["Running"]).lower()),
+            proofs.outside(
+                "process-cgroup", found["Id"], found["Id"] if found["Id"] in groups else ""
+            ),
+            *proofs.shared_kernel(facts, host),
+            # the process that Docker names on the host and the one that we speak to are in one namespace
+            proofs.inside("pid-namespace", namespace, facts.get("pid_namespace", "")),
+            Proof(
+                "own-pid-namespace",
+                "outside",
+                f"another than {host['pid_namespace']}",
+                namespace,
+                bool(namespace) and namespace != host["pid_namespace"],
+            ),
+            proofs.inside("dockerenv", "present", facts.get("dockerenv", "")),
+            proofs.cpu_count(facts, int(record["spec"]["vcpus"])),
+        ]

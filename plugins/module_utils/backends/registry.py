@@ -1,0 +1,46 @@
+# Copyright: the vcompare contributors
+# GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The arms that there are. A new one is its file, and a name in here."""
+
+from __future__ import annotations
+
+import typing as t
+
+# Imported here and by name: Ansible ships to a host what it finds in import lines.
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.bare import Bare, XenDom0
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.base import Base
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.docker import Docker
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.kvm import Kvm
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
+    STATE_DIR,
+    BackendError,
+)
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.xen import XenPv, XenPvh
+
+_BACKENDS: dict[str, type[Base]] = {
+    backend.arm: backend for backend in (Bare, Docker, Kvm, XenDom0, XenPv, XenPvh)
+}
+
+ARMS: tuple[str, ...] = tuple(_BACKENDS)
+
+# The name of the sub-dictionary with an arm's own options; an arm without one has no options.
+OPTION_GROUPS: dict[str, str] = {
+    arm: arm.partition("-")[0] for arm in ARMS if arm not in ("bare", "xen-dom0")
+}
+
+
+def backend(
+    arm: str, options: t.Mapping[str, t.Any] | None = None, state_dir: str = STATE_DIR
+) -> Base:
+    """Return the backend of an arm; it connects to nothing before its first verb.
+
+    :param arm: one of :data:`ARMS`.
+    :param options: the arm's sub-dictionary of options, of which the connection takes its part.
+    """
+    try:
+        kind = _BACKENDS[arm]
+    except KeyError:
+        raise BackendError(
+            f"there is no arm {arm!r}", remedy=f"Choose from {', '.join(ARMS)}."
+        ) from None
+    return kind(state_dir, options=options)
