@@ -1,0 +1,583 @@
+# Copyright: the vcompare contributors
+# GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""One measuring block on one host: each arm in turn, each with a fresh instance.
+
+An arm's turn: nothing of ours is left → the host is quiet → start, timed from outside → the arm
+proves what it is → its root file system is the declared one → the workloads → gone. What goes wrong
+is data: the arm's samples say ``failed`` (it did not work) or ``refused`` (it worked, but the
+figure can't be trusted), with the reason, and the block goes on with the next arm.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import shlex
+import threading
+import time
+import traceback
+import typing as t
+
+from ansible_collections.vcompare.lab.plugins.module_utils import conditions, neighbour, readiness
+from ansible_collections.vcompare.lab.plugins.module_utils.backends import cpuset
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
+    NAME_PREFIX,
+    Backend,
+    BackendError,
+    Image,
+    InstanceSpec,
+    Proof,
+)
+from ansible_collections.vcompare.lab.plugins.module_utils.evidence import Evidence
+from ansible_collections.vcompare.lab.plugins.module_utils.workloads import registry, startup
+from ansible_collections.vcompare.lab.plugins.module_utils.workloads.base import (
+    Workload,
+    WorkloadError,
+    WorkSpec,
+    implausible,
+)
+
+SCHEMA = 1
+OWNER = "measure"
+VARIANT = "minimal"
+DIGEST_PROGRAM = "/usr/lib/vcompare/digest"
+
+# Deadlines in seconds on an ordinary machine; all of them scale with ``timeout_factor``.
+_CREATE_S = 60.0
+_READY_S = 120.0
+_WORK_S = 60.0
+_DIGEST_S = 120.0
+_DESTROY_S = 60.0
+_QUIET_S = 10.0
+
+# Clocks of host and instance may differ by this much (docs: half a per cent).
+_CLOCK_TOLERANCE = 0.005
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What one block on one host shall be.
+
+    :param arms: in the order of their turns.
+    :param iterations: of each workload; the first one is marked as warm-up when there are more.
+    :param full_digest: read every byte of the root file system, not just its names and sizes.
+    :param timeout_factor: how much slower than an ordinary machine this host may be.
+    :param options: what single arms understand, by arm.
+    """
+
+    run: str
+    block: int
+    host: str
+    arms: t.Sequence[str]
+    scenarios: t.Sequence[str]
+    iterations: int
+    work: WorkSpec
+    image: Image
+    cpuset: str = ""
+    owner: str = OWNER
+    full_digest: bool = False
+    timeout_factor: float = 1.0
+    options: t.Mapping[str, t.Mapping[str, t.Any]] = dataclasses.field(default_factory=dict)
+
+
+class Refused(Exception):
+    """What was measured can't be trusted; the text says why."""
+
+
+BackendOf = t.Callable[[str], Backend]
+Record = dict[str, t.Any]
+
+
+def measure(plan: Plan, backend_of: BackendOf) -> Record:
+    """Measure one block; return its samples, proofs, raw texts, arms and times.
+
+    Raises nothing that a single arm did: see the status of the arms.
+    """
+    started, started_at = time.monotonic(), wall_time()
+    evidence = Evidence()
+    samples: list[Record] = []
+    proofs: list[Record] = []
+    arms: list[Record] = []
+    spoiled = _sweep_all(plan, backend_of)
+    for order, arm in enumerate(plan.arms, start=1):
+        turn = _Turn(plan, order, arm, evidence)
+        if spoiled:
+            turn.give_up("refused", spoiled)
+        else:
+            turn.take(backend_of)
+            spoiled = _sweep_all(plan, backend_of) if turn.leftover else ""
+        samples += turn.samples
+        proofs.append(turn.proof_record())
+        arms.append(turn.arm_record())
+    return {
+        "run": plan.run,
+        "block": plan.block,
+        "host": plan.host,
+        "order": list(plan.arms),
+        "arms": arms,
+        "samples": samples,
+        "proofs": proofs,
+        "raw": evidence.texts,
+        "started_at": started_at,
+        "host_elapsed_s": round(time.monotonic() - started, 3),
+    }
+
+
+def wall_time() -> str:
+    """The time of day, in UTC, with milliseconds."""
+    now = datetime.datetime.now(datetime.UTC)
+    return now.strftime("%Y-%m-%dT%H:%M:%S.") + f"{now.microsecond // 1000:03d}Z"
+
+
+def instance_name(plan: Plan, arm: str) -> str:
+    """The name of the instance of an arm; unique to the run and the block."""
+    tag = "".join(c for c in plan.run.rpartition("-")[2].lower() if c.isascii() and c.isalnum())[
+        -8:
+    ]
+    return f"{NAME_PREFIX}{tag or 'run'}-{plan.block}-{arm}"
+
+
+def _sweep_all(plan: Plan, backend_of: BackendOf) -> str:
+    """Destroy what an interrupted block left; return why that was not possible, or nothing.
+
+    Only instances with our marker *and* this owner; the caller holds the host's measuring lock, so
+    nobody else is using them.
+    """
+    for arm in plan.arms:
+        try:
+            backend = backend_of(arm)
+        except BackendError:
+            # Its own turn will say so.
+            continue
+        try:
+            if backend.available():
+                continue
+            for info in backend.list():
+                if info.details.get("owner") == plan.owner:
+                    backend.destroy(info.name, _DESTROY_S * plan.timeout_factor)
+        except BackendError as error:
+            return f"an earlier instance could not be removed ({arm}): {error.message}"
+    return ""
+
+
+class _Turn:
+    """The turn of one arm in a block."""
+
+    def __init__(self, plan: Plan, order: int, arm: str, evidence: Evidence) -> None:
+        self.plan, self.order, self.arm, self.evidence = plan, order, arm, evidence
+        self.samples: list[Record] = []
+        self.proofs: list[Proof] = []
+        self.status, self.reason = "ok", ""
+        self.leftover = False
+        self._pending = dict.fromkeys(plan.scenarios)
+        self._name = instance_name(plan, arm)
+
+    # What is handed back
+
+    def arm_record(self) -> Record:
+        """How the turn went."""
+        return {"arm": self.arm, "status": self.status, "reason": self.reason or None}
+
+    def proof_record(self) -> Record:
+        """What the arm proved."""
+        missing = "" if self.proofs else (self.reason or "there was nothing to prove it by")
+        doubts = "; ".join(
+            f"{proof.name}: expected {proof.expected}, observed {proof.observed}"
+            for proof in self.proofs
+            if not proof.holds
+        )
+        return {
+            "run": self.plan.run,
+            "block": self.plan.block,
+            "host": self.plan.host,
+            "arm": self.arm,
+            "proven": not missing and not doubts,
+            "reason": missing or doubts or None,
+            "proofs": [dataclasses.asdict(proof) for proof in self.proofs],
+        }
+
+    def give_up(self, status: str, reason: str, seen: str = "") -> None:
+        """End the turn: every scenario that has no sample yet gets one that says why."""
+        self.status, self.reason = status, reason
+        key = self.evidence.keep("\n".join(filter(None, [f"{status}: {reason}", seen])) + "\n")
+        for scenario in list(self._pending):
+            self._sample(scenario, None, 1, status, reason, key)
+
+    # The turn itself
+
+    def take(self, backend_of: BackendOf) -> None:
+        """Measure the arm."""
+        backend: Backend | None = None
+        try:
+            backend = backend_of(self.arm)
+            unavailable = backend.available()
+            if unavailable:
+                raise BackendError(f"{self.arm} is not possible on this host: {unavailable}")
+            self._measure(backend)
+        except Refused as refusal:
+            self._refuse(str(refusal))
+        except BackendError as error:
+            text = f"{error.message} {error.remedy}".strip()
+            self.give_up("failed", text, error.evidence)
+        except Exception as error:  # one arm's bug must not cost the figures of the others
+            self.give_up("failed", f"{type(error).__name__}: {error}", traceback.format_exc())
+        finally:
+            if backend is not None:
+                self._destroy(backend)
+
+    def _measure(self, backend: Backend) -> None:
+        plan, factor = self.plan, self.plan.timeout_factor
+        spec = self._spec(())
+        address = backend.address(spec)
+        spec = dataclasses.replace(spec, command=startup.command(address))
+        backend.prepare(spec)
+        busy = conditions.wait_quiet(_QUIET_S * factor)
+        if busy > conditions.QUIET_CPUS:
+            raise Refused(f"other work keeps {busy:g} CPUs of the host busy")
+        before = conditions.now()
+        started_at = wall_time()
+        ready = self._start(backend, spec, address)
+        backend.wait_ready(spec, _READY_S * factor)
+        self.proofs += backend.identify(spec.name)
+        self._check_proofs()
+        first_clock = self._clock(backend)
+        self._check_digest(backend)
+        self._startup_sample(ready, started_at)
+        for name in plan.scenarios:
+            if name in registry.WORKLOADS:
+                self._workload(backend, registry.WORKLOADS[name])
+        self._check_clocks(first_clock, self._clock(backend))
+        spent = conditions.now().since(before)
+        self.evidence.keep(f"conditions of {self.arm} in block {plan.block}: {spent}\n")
+        if spent.swapped_pages:
+            raise Refused(f"the host swapped {spent.swapped_pages} pages while it was measured")
+
+    def _spec(self, command: tuple[str, ...]) -> InstanceSpec:
+        plan = self.plan
+        return InstanceSpec(
+            name=self._name,
+            owner=plan.owner,
+            vcpus=plan.work.vcpus,
+            memory_mib=plan.work.memory_mib,
+            image=plan.image,
+            command=command,
+            cpuset=plan.cpuset,
+            options=plan.options.get(self.arm, {}),
+        )
+
+    def _start(self, backend: Backend, spec: InstanceSpec, address: str) -> readiness.Readiness:
+        """Make the instance, and watch from outside while that goes on."""
+        factor = self.plan.timeout_factor
+        if readiness.answers(address, startup.PORT):
+            raise Refused(
+                f"something answers at {address}:{startup.PORT} before the instance was made"
+            )
+        poller = readiness.Poller(address, startup.PORT, avoid_cpus=cpuset.parse(cpuset.of(spec)))
+        outcome: list[readiness.Readiness | Exception] = []
+        with neighbour.noticed_quickly(address):
+            started = time.monotonic()
+
+            def watch() -> None:
+                try:
+                    outcome.append(poller.wait(started, (_CREATE_S + _READY_S) * factor))
+                except Exception as error:  # carried over to the other thread, which raises it
+                    outcome.append(error)
+
+            # A thread, since the reply may come before the call that creates has returned.
+            watcher = threading.Thread(target=watch, name="readiness")
+            watcher.start()
+            try:
+                backend.create(spec, _CREATE_S * factor)
+            except BaseException:
+                poller.cancel()
+                raise
+            finally:
+                watcher.join()
+        result = outcome[0]
+        if isinstance(result, readiness.NotReady):
+            raise self._never_replied(backend, spec, result)
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    def _never_replied(
+        self, backend: Backend, spec: InstanceSpec, result: readiness.NotReady
+    ) -> BackendError:
+        """Make an error that says how far the instance itself came."""
+        state = backend.info(spec.name).state
+        try:
+            backend.wait_ready(spec, 5.0 * self.plan.timeout_factor)
+        except BackendError as error:
+            evidence = f"{error.message}\n{error.evidence}"
+        else:
+            evidence = "the instance itself runs commands; only its application did not reply"
+        return BackendError(
+            f"{self.arm}: {result}; the instance is {state}",
+            remedy="Its last words are in the evidence of the sample.",
+            evidence=evidence,
+        )
+
+    def _startup_sample(self, ready: readiness.Readiness, started_at: str) -> None:
+        if startup.NAME not in self.plan.scenarios:
+            return
+        key = self.evidence.keep(
+            f"{self.arm}, block {self.plan.block}: from the call that creates"
+            " to the first correct reply\n"
+            f"{ready.text()}\n"
+        )
+        self._judged(startup.NAME, ready.elapsed_s, 1, key, started_at, ready.elapsed_s, None)
+
+    def _workload(self, backend: Backend, workload: Workload) -> None:
+        plan = self.plan
+        argv = workload.argv(plan.work)
+        timeout_s = (_WORK_S + plan.work.seconds) * plan.timeout_factor
+        for iteration in range(1, plan.iterations + 1):
+            started_at = wall_time()
+            try:
+                result = backend.run(self._name, argv, timeout_s)
+            except BackendError as error:
+                # An instance that does not run commands any more won't run the next one either.
+                key = self.evidence.keep(
+                    f"$ {shlex.join(argv)}\n{error.message}\n{error.evidence}\n"
+                )
+                self._failed(workload.name, iteration, error.message, key, started_at, None, None)
+                raise
+            key = self.evidence.keep_result(argv, result)
+            clocks = (started_at, result.host_elapsed_s, result.guest_elapsed_s)
+            if result.rc != 0:
+                said = (result.stderr.strip() or result.stdout.strip())[-200:]
+                self._failed(
+                    workload.name,
+                    iteration,
+                    f"{argv[0]} ended with {result.rc}: {said or 'it said nothing'}",
+                    key,
+                    *clocks,
+                )
+                continue
+            try:
+                value = workload.parse(plan.work, result.stdout, result.stderr)
+            except WorkloadError as error:
+                self._failed(workload.name, iteration, str(error), key, *clocks)
+                continue
+            self._judged(workload.name, value, iteration, key, *clocks)
+
+    # Gates
+
+    def _check_proofs(self) -> None:
+        if not self.proofs:
+            raise Refused(f"{self.arm} did not prove what it is")
+        doubts = [proof for proof in self.proofs if not proof.holds]
+        if doubts:
+            raise Refused(
+                f"{self.arm} did not prove what it is: "
+                + "; ".join(
+                    f"{p.name} ({p.source}) is {p.observed!r}, not {p.expected!r}" for p in doubts
+                )
+            )
+
+    def _check_digest(self, backend: Backend) -> None:
+        """Compare the root file system, as seen from inside, with the one that was declared."""
+        full = self.plan.full_digest
+        expected = self.plan.image.digest if full else self.plan.image.quick_digest
+        argv = [DIGEST_PROGRAM] if full else [DIGEST_PROGRAM, "--quick"]
+        result = backend.run(self._name, argv, _DIGEST_S * self.plan.timeout_factor)
+        self.evidence.keep_result(argv, result)
+        words = result.stdout.split()
+        observed = (
+            words[-1]
+            if result.rc == 0 and words
+            else f"rc {result.rc}: {result.stderr.strip()[-200:]}"
+        )
+        same = bool(expected) and observed.removeprefix("sha256:") == expected.removeprefix(
+            "sha256:"
+        )
+        name = "root-file-system" if full else "root-file-system-quick"
+        self.proofs.append(Proof(name, "inside", expected or "unknown", observed, same))
+        if not same:
+            raise Refused(
+                "the root file system is not the declared one: "
+                f"expected {expected or 'unknown'}, found {observed}"
+            )
+
+    def _clock(self, backend: Backend) -> tuple[float, float, float]:
+        """Read the instance's clock: (host before, host after, instance), in seconds."""
+        before = time.monotonic()
+        result = backend.run(
+            self._name, ["cat", "/proc/uptime"], _WORK_S * self.plan.timeout_factor
+        )
+        after = time.monotonic()
+        try:
+            return before, after, float(result.stdout.split()[0])
+        except (IndexError, ValueError):
+            raise BackendError(
+                f"{self.arm}: its clock could not be read: "
+                f"{result.stdout.strip()!r} {result.stderr.strip()[-200:]}"
+            ) from None
+
+    def _check_clocks(
+        self, first: tuple[float, float, float], last: tuple[float, float, float]
+    ) -> None:
+        """Refuse an arm whose clock certainly does not run as the host's does."""
+        verdict = clock_doubt(first, last)
+        inside = last[2] - first[2]
+        outside = last[1] - first[0]
+        self.evidence.keep(
+            f"clocks of {self.arm} in block {self.plan.block}: {first} {last}"
+            f" {verdict or 'agree'}\n"
+        )
+        self.proofs.append(
+            Proof(
+                "clock",
+                "outside",
+                f"as the host's, within {_CLOCK_TOLERANCE:.1%}",
+                verdict or f"{inside:.2f} s in {outside:.2f} s",
+                not verdict,
+            )
+        )
+        if verdict:
+            raise Refused(verdict)
+
+    # Samples
+
+    def _judged(
+        self,
+        scenario: str,
+        value: float,
+        iteration: int,
+        key: str,
+        started_at: str,
+        host_elapsed_s: float | None,
+        guest_elapsed_s: float | None,
+    ) -> None:
+        """Record a value, or refuse it when it can't be real."""
+        if scenario == startup.NAME:
+            doubt = implausible(value, startup.LOW, startup.HIGH, startup.UNIT)
+        else:
+            workload = registry.WORKLOADS[scenario]
+            doubt = implausible(value, workload.low, workload.high, workload.unit)
+        if doubt:
+            self._worsen("refused", f"{scenario}: {doubt}")
+            self._sample(
+                scenario,
+                None,
+                iteration,
+                "refused",
+                doubt,
+                key,
+                started_at,
+                host_elapsed_s,
+                guest_elapsed_s,
+            )
+        else:
+            self._sample(
+                scenario,
+                value,
+                iteration,
+                "ok",
+                "",
+                key,
+                started_at,
+                host_elapsed_s,
+                guest_elapsed_s,
+            )
+
+    def _failed(
+        self,
+        scenario: str,
+        iteration: int,
+        reason: str,
+        key: str,
+        started_at: str,
+        host_elapsed_s: float | None,
+        guest_elapsed_s: float | None,
+    ) -> None:
+        self._worsen("failed", f"{scenario}: {reason}")
+        self._sample(
+            scenario,
+            None,
+            iteration,
+            "failed",
+            reason,
+            key,
+            started_at,
+            host_elapsed_s,
+            guest_elapsed_s,
+        )
+
+    def _worsen(self, status: str, reason: str) -> None:
+        """Set the turn's status; the first thing that went wrong stays the reason."""
+        if self.status == "ok":
+            self.status, self.reason = status, reason
+
+    def _sample(
+        self,
+        scenario: str,
+        value: float | None,
+        iteration: int,
+        status: str,
+        reason: str,
+        key: str,
+        started_at: str = "",
+        host_elapsed_s: float | None = None,
+        guest_elapsed_s: float | None = None,
+    ) -> None:
+        plan, metric = self.plan, registry.metric(scenario)
+        self._pending.pop(scenario, None)
+        self.samples.append(
+            {
+                "schema": SCHEMA,
+                "run": plan.run,
+                "block": plan.block,
+                "order": self.order,
+                "host": plan.host,
+                "arm": self.arm,
+                "variant": VARIANT,
+                "scenario": scenario,
+                "metric": metric.metric,
+                "unit": metric.unit,
+                "direction": metric.direction,
+                "value": value,
+                "iteration": iteration,
+                # One start is one sample; a workload's first iteration warms up for the others.
+                "warmup": scenario != startup.NAME and iteration == 1 and plan.iterations > 1,
+                "status": status,
+                "reason": reason or None,
+                "started_at": started_at or wall_time(),
+                "host_elapsed_s": host_elapsed_s,
+                "guest_elapsed_s": guest_elapsed_s,
+                "evidence": key,
+            }
+        )
+
+    def _refuse(self, reason: str) -> None:
+        """Take back what was measured in this turn, and say why; the raw evidence stays."""
+        for sample in self.samples:
+            if sample["status"] == "ok":
+                sample.update(value=None, status="refused", reason=reason)
+        self.give_up("refused", reason)
+
+    def _destroy(self, backend: Backend) -> None:
+        try:
+            backend.destroy(self._name, _DESTROY_S * self.plan.timeout_factor)
+        except Exception as error:  # whatever it is, the next arm must not run beside a leftover
+            self.leftover = True
+            self.evidence.keep(f"{self.arm}: its instance could not be removed: {error}\n")
+
+
+def clock_doubt(first: tuple[float, float, float], last: tuple[float, float, float]) -> str:
+    """Return why two readings of an instance's clock can't belong to a true clock, or nothing.
+
+    A reading is (host before, host after, instance). The instance was read somewhere between the
+    two host times, so the host's time between the readings is known within bounds, and the rate as
+    well; only when all of those rates are off is the clock. The instance's clock has 10 ms steps.
+    """
+    inside = last[2] - first[2]
+    longest, shortest = last[1] - first[0], last[0] - first[1]
+    fastest = (inside + 0.01) / shortest if shortest > 0 else float("inf")
+    slowest = (inside - 0.01) / longest
+    if slowest > 1 + _CLOCK_TOLERANCE or fastest < 1 - _CLOCK_TOLERANCE:
+        return (
+            f"its clock went on by {inside:.2f} s"
+            f" while the host's did by {shortest:.2f} to {longest:.2f} s"
+        )
+    return ""

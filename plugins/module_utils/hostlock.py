@@ -1,0 +1,38 @@
+# Copyright: the vcompare contributors
+# GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""One measurement at a time on a host."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import pathlib
+import typing as t
+
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
+    STATE_DIR,
+    BackendError,
+)
+
+
+@contextlib.contextmanager
+def measuring(state_dir: str = STATE_DIR) -> t.Iterator[None]:
+    """Hold the host's measuring lock; the kernel lets go of it even when we are killed.
+
+    :raises BackendError: at once when another measurement holds it.
+    """
+    folder = pathlib.Path(state_dir)
+    folder.mkdir(mode=0o711, parents=True, exist_ok=True)
+    fd = os.open(folder / "measure.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise BackendError(
+                "another measurement is running on this host",
+                remedy="Wait for it to end: two at once would measure each other.",
+            ) from None
+        yield
+    finally:
+        os.close(fd)

@@ -1,0 +1,97 @@
+# Copyright: the vcompare contributors
+# GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a workload is: a command line, and how one number is read out of what it prints."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+import typing as t
+
+
+class WorkloadError(Exception):
+    """A tool's output does not hold the figure that it should; the text says what is wrong."""
+
+
+@dataclasses.dataclass(frozen=True)
+class WorkSpec:
+    """How much work; the same for every arm of a run.
+
+    :param vcpus: threads to use.
+    :param memory_mib: memory of the instance, so that a buffer can be chosen that fits.
+    :param seconds: length of one iteration, for workloads of fixed time (their tools take whole
+        seconds only).
+    :param loops: number of operations of one iteration by scenario, for workloads of fixed work.
+    """
+
+    vcpus: int = 1
+    memory_mib: int = 256
+    seconds: int = 2
+    loops: t.Mapping[str, int] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Workload:
+    """One scenario with one metric.
+
+    :param name: the scenario.
+    :param direction: ``lower`` or ``higher`` is better.
+    :param argv: the command line, the same in every arm.
+    :param parse: (specification, standard output, standard error) → value in ``unit``; raises
+        :class:`WorkloadError`.
+    :param low: smallest value that is physically possible, inclusive.
+    :param high: largest value that is physically possible, inclusive.
+    """
+
+    name: str
+    metric: str
+    unit: str
+    direction: str
+    argv: t.Callable[[WorkSpec], list[str]]
+    parse: t.Callable[[WorkSpec, str, str], float]
+    low: float
+    high: float
+
+
+def implausible(value: float, low: float, high: float, unit: str) -> str:
+    """Return why a value can't be real, or an empty string.
+
+    A wrong parse, a clock that jumped or a tool that did nothing shows as a value outside of what
+    any machine can do; such a value is refused rather than averaged.
+    """
+    if not math.isfinite(value):
+        return f"{value} is not a finite number"
+    if not low <= value <= high:
+        return (
+            f"{value:g} {unit} is outside of what is physically possible"
+            f" ({low:g} to {high:g} {unit})"
+        )
+    return ""
+
+
+def find(pattern: re.Pattern[str], text: str, what: str) -> re.Match[str]:
+    """Return the only match of a pattern in a tool's output.
+
+    :raises WorkloadError: when it is not there, or there more than once.
+    """
+    matches = list(pattern.finditer(text))
+    if len(matches) != 1:
+        seen = text.strip()[-300:] or "nothing"
+        raise WorkloadError(
+            f"{what} is in the output {len(matches)} times instead of once; it ends with: {seen}"
+        )
+    return matches[0]
+
+
+def agree(printed: float, computed: float, tolerance: float, what: str) -> float:
+    """Return the printed value when the tool's own counts lead to it as well.
+
+    :param tolerance: largest relative difference that rounding in the output explains.
+    :raises WorkloadError: when they differ by more.
+    """
+    if not abs(printed - computed) <= tolerance * abs(computed):
+        raise WorkloadError(
+            f"{what}: the tool printed {printed:g}, but its own counts give {computed:g}"
+        )
+    return printed

@@ -1,0 +1,62 @@
+# Copyright: the vcompare contributors
+# GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Integer arithmetic: sysbench looks for primes by trial division, for a fixed time."""
+
+from __future__ import annotations
+
+import re
+
+from ansible_collections.vcompare.lab.plugins.module_utils.workloads.base import (
+    Workload,
+    WorkloadError,
+    WorkSpec,
+    agree,
+    find,
+)
+
+_RATE = re.compile(r"^\s+events per second:\s+([0-9.]+)$", re.MULTILINE)
+_EVENTS = re.compile(r"^\s+total number of events:\s+([0-9]+)$", re.MULTILINE)
+_TIME = re.compile(r"^\s+total time:\s+([0-9.]+)s$", re.MULTILINE)
+_THREADS = re.compile(r"^Number of threads: ([0-9]+)$", re.MULTILINE)
+
+# Printed with four decimals and two: rounding explains far less than this. sysbench's own rate
+# counts events up to the moment of its last report, its total includes the wait for the threads.
+_TOLERANCE = 0.02
+
+
+def argv(spec: WorkSpec) -> list[str]:
+    """The command line; the prime limit fixes the size of one event."""
+    return [
+        "sysbench",
+        "cpu",
+        "--cpu-max-prime=10000",
+        f"--threads={spec.vcpus}",
+        f"--time={spec.seconds}",
+        "run",
+    ]
+
+
+def parse(spec: WorkSpec, stdout: str, stderr: str) -> float:
+    """Read events per second."""
+    threads = int(find(_THREADS, stdout, "the number of threads").group(1))
+    if threads != spec.vcpus:
+        raise WorkloadError(f"sysbench ran {threads} threads instead of {spec.vcpus}")
+    rate = float(find(_RATE, stdout, "'events per second'").group(1))
+    events = int(find(_EVENTS, stdout, "'total number of events'").group(1))
+    seconds = float(find(_TIME, stdout, "'total time'").group(1))
+    if seconds <= 0:
+        raise WorkloadError(f"sysbench says that it ran for {seconds:g} s")
+    return agree(rate, events / seconds, _TOLERANCE, "events per second")
+
+
+WORKLOAD = Workload(
+    name="cpu",
+    metric="events_per_second",
+    unit="1/s",
+    direction="higher",
+    argv=argv,
+    parse=parse,
+    # An event takes about 0.2 ms on a core of today; 1e7 would be 2,000 such cores.
+    low=0.1,
+    high=1e7,
+)

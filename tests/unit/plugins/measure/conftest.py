@@ -1,0 +1,193 @@
+# Copyright: the vcompare contributors
+# GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Small real servers, and an arm of real processes on this machine."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import pytest
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
+    BackendError,
+    Image,
+    Info,
+    InstanceSpec,
+    Proof,
+    Result,
+)
+
+DIGEST = "sha256:" + "a" * 64
+QUICK = "sha256:" + "b" * 64
+IMAGE = Image(rootfs="/dev/null", digest=DIGEST, quick_digest=QUICK)
+_LAST_BYTE = itertools.count(1)
+
+
+@pytest.fixture
+def address() -> str:
+    """A loopback address that no other test uses."""
+    return f"127.13.{os.getpid() % 200 + 1}.{next(_LAST_BYTE) % 250 + 1}"
+
+
+Handler = Callable[[socket.socket], None]
+
+
+@pytest.fixture
+def serve(address: str) -> Iterator[Callable[[Handler, float], int]]:
+    """Start a server after a delay; what it does with a connection is up to the test."""
+    stop = threading.Event()
+    threads: list[threading.Thread] = []
+    kept: list[socket.socket] = []
+
+    def start(handler: Handler, delay_s: float = 0.0) -> int:
+        with socket.socket() as probe:
+            probe.bind((address, 0))
+            port = int(probe.getsockname()[1])
+
+        def work() -> None:
+            if stop.wait(delay_s):
+                return
+            with socket.socket() as listener:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                listener.bind((address, port))
+                listener.listen(128)
+                listener.settimeout(0.05)
+                while not stop.is_set():
+                    try:
+                        connection, _peer = listener.accept()
+                    except TimeoutError:
+                        continue
+                    kept.append(connection)
+                    handler(connection)
+
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        threads.append(thread)
+        return port
+
+    yield start
+    stop.set()
+    for thread in threads:
+        thread.join()
+    for connection in kept:
+        connection.close()
+
+
+class LocalBackend:
+    """An arm of plain processes on this machine: a real redis, real tools, nothing pretended.
+
+    What a test wants to go wrong is set in its attributes.
+    """
+
+    def __init__(self, arm: str, at: str) -> None:
+        self.arm, self.at = arm, at
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.owners: dict[str, str] = {}
+        self.log: list[str] = []
+        self.digests = {"full": DIGEST, "quick": QUICK}
+        self.proofs = [Proof("process", "outside", "a process", "a process", True)]
+        self.fail_on: dict[str, Exception] = {}
+        self.outputs: dict[str, Result] = {}
+        self.why_not = ""
+        self.create_takes_s = 0.0
+
+    def _step(self, verb: str) -> None:
+        self.log.append(verb)
+        if verb in self.fail_on:
+            raise self.fail_on[verb]
+
+    def address(self, spec: InstanceSpec) -> str:
+        return self.at
+
+    def available(self) -> str:
+        return self.why_not
+
+    def prepare(self, spec: InstanceSpec) -> None:
+        self._step("prepare")
+
+    def create(self, spec: InstanceSpec, timeout_s: float) -> Info:
+        self._step("create")
+        self.processes[spec.name] = subprocess.Popen(
+            list(spec.command), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/"
+        )
+        self.owners[spec.name] = spec.owner
+        time.sleep(self.create_takes_s)
+        return self.info(spec.name)
+
+    def wait_ready(self, spec: InstanceSpec, timeout_s: float) -> float:
+        self._step("wait_ready")
+        return 0.0
+
+    def run(self, name: str, argv: Sequence[str], timeout_s: float) -> Result:
+        self._step("run " + " ".join(argv[:2]))
+        for prefix, result in self.outputs.items():
+            if " ".join(argv).startswith(prefix):
+                return result
+        if argv[0] == "/usr/lib/vcompare/digest":
+            kind = "quick" if "--quick" in argv else "full"
+            return Result(0, self.digests[kind] + "\n", "", 0.01, 0.01)
+        began = time.monotonic()
+        done = subprocess.run(list(argv), capture_output=True, text=True, check=False, cwd="/")
+        took = time.monotonic() - began
+        return Result(done.returncode, done.stdout, done.stderr, took, took)
+
+    def stop(self, name: str, timeout_s: float) -> bool:
+        return self.destroy(name, timeout_s)
+
+    def destroy(self, name: str, timeout_s: float) -> bool:
+        self._step("destroy " + name)
+        process = self.processes.pop(name, None)
+        if process is None:
+            return False
+        process.kill()
+        process.wait()
+        return True
+
+    def info(self, name: str) -> Info:
+        state = "running" if name in self.processes else "absent"
+        return Info(name, self.arm, state, self.at, details={"owner": self.owners.get(name, "")})
+
+    def list(self) -> Sequence[Info]:
+        return [self.info(name) for name in self.processes]
+
+    def identify(self, name: str) -> Sequence[Proof]:
+        self._step("identify")
+        return list(self.proofs)
+
+
+class Arms(dict[str, LocalBackend]):
+    """Local arms by name, made when they are asked for."""
+
+    def __init__(self, octet: int) -> None:
+        super().__init__()
+        self.octet = octet
+
+    def __missing__(self, arm: str) -> LocalBackend:
+        if arm == "unknown":
+            raise BackendError("there is no arm of the name unknown", remedy="Choose another.")
+        self[arm] = LocalBackend(arm, f"127.14.{self.octet}.{len(self) + 1}")
+        return self[arm]
+
+
+@pytest.fixture
+def local_arms() -> Iterator[Arms]:
+    if shutil.which("redis-server") is None:
+        pytest.skip("redis-server is not installed")
+    made = Arms(os.getpid() % 250 + 1)
+    yield made
+    for backend in made.values():
+        backend.fail_on.clear()
+        for name in list(backend.processes):
+            backend.destroy(name, 10)
+
+
+@pytest.fixture
+def outputs() -> pathlib.Path:
+    return pathlib.Path(__file__).parent / "outputs"

@@ -1,0 +1,58 @@
+# Copyright: the vcompare contributors
+# GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What else the host did is read from the kernel's own counters."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import pytest
+from ansible_collections.vcompare.lab.plugins.module_utils import conditions
+
+STAT = "cpu  100 20 30 1000 40 5 6 70 8 9\ncpu0 1 2 3\nintr 5\n"
+VMSTAT = "nr_free_pages 5\npswpin 3\npswpout 4\npgpgin 9\n"
+PRESSURE = {
+    "cpu": "some avg10=0.00 avg60=0.00 avg300=0.00 total=2500000\nfull avg10=0.00 total=99\n",
+    "io": "",
+}
+
+
+def test_known_answer() -> None:
+    found = conditions.parse(STAT, VMSTAT, PRESSURE, 100)
+    assert found == conditions.Conditions(1.61, 0.7, 7, {"cpu": 2.5})
+
+
+def test_a_kernel_that_counts_nothing() -> None:
+    assert conditions.parse("", "", {}, 100) == conditions.Conditions(0, 0, 0, {})
+
+
+def test_difference() -> None:
+    later = conditions.Conditions(3.0, 1.0, 9, {"cpu": 3.0, "io": 1.0})
+    earlier = conditions.parse(STAT, VMSTAT, PRESSURE, 100)
+    assert later.since(earlier) == conditions.Conditions(1.39, 0.3, 2, {"cpu": 0.5})
+
+
+def test_this_host_counts() -> None:
+    before = conditions.now()
+    deadline = time.monotonic() + 0.3
+    while time.monotonic() < deadline:
+        pass
+    assert conditions.now().since(before).busy_s > 0.1
+
+
+def test_load_from_elsewhere_is_seen() -> None:
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as busy:
+        try:
+            assert conditions.wait_quiet(0.6) > conditions.QUIET_CPUS
+        finally:
+            busy.kill()
+
+
+def test_a_quiet_host_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    still = conditions.Conditions(1.0, 0.0, 0, {})
+    monkeypatch.setattr(conditions, "now", lambda: still)
+    began = time.monotonic()
+    assert conditions.wait_quiet(30) == 0.0
+    assert time.monotonic() - began < 5

@@ -1,0 +1,174 @@
+# Copyright: the vcompare contributors
+# GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Numbers are read from what the tools of Debian bookworm really print, and from nothing less."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import pathlib
+import shutil
+import subprocess
+
+import pytest
+from ansible_collections.vcompare.lab.plugins.module_utils.workloads import (
+    fork,
+    memory_bandwidth,
+    registry,
+)
+from ansible_collections.vcompare.lab.plugins.module_utils.workloads.base import (
+    WorkloadError,
+    WorkSpec,
+    agree,
+    implausible,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+OUTPUTS = pathlib.Path(__file__).parent / "outputs"
+SPEC = WorkSpec(vcpus=1, memory_mib=256, seconds=1)
+
+# Read by eye in tests/unit/plugins/measure/outputs (sysbench 1.0.20, perf 6.1, stress-ng 0.15.06).
+KNOWN = {
+    "cpu": 4330.00,
+    "memory-bandwidth": 17414.39,
+    "syscall": 225.904,
+    "fork": 1654.56,
+}
+
+
+def printed(scenario: str) -> tuple[str, str]:
+    texts = []
+    for stream in ("stdout", "stderr"):
+        path = OUTPUTS / f"{scenario}.{stream}"
+        texts.append(path.read_text() if path.exists() else "")
+    return texts[0], texts[1]
+
+
+@pytest.mark.parametrize(("scenario", "value"), KNOWN.items())
+def test_value_of_a_real_output(scenario: str, value: float) -> None:
+    parsed = registry.WORKLOADS[scenario].parse(SPEC, *printed(scenario))
+    assert parsed == pytest.approx(value, rel=1e-9)
+
+
+def test_every_workload_has_a_known_answer() -> None:
+    assert set(KNOWN) == set(registry.WORKLOADS)
+
+
+@pytest.mark.parametrize("scenario", KNOWN)
+@given(data=st.data())
+def test_a_truncated_output_gives_the_value_or_an_error(scenario: str, data: st.DataObject) -> None:
+    """Never another number, wherever the output ends."""
+    out, err = printed(scenario)
+    cut = data.draw(st.integers(0, len(out) + len(err)))
+    try:
+        value = registry.WORKLOADS[scenario].parse(SPEC, out[:cut], err[: max(0, cut - len(out))])
+    except WorkloadError as error:
+        assert str(error)
+    else:
+        assert value == pytest.approx(KNOWN[scenario], rel=1e-9)
+
+
+@pytest.mark.parametrize("scenario", KNOWN)
+def test_an_output_printed_twice_is_refused(scenario: str) -> None:
+    out, err = printed(scenario)
+    with pytest.raises(WorkloadError, match="2 times"):
+        registry.WORKLOADS[scenario].parse(SPEC, out * 2, err * 2)
+
+
+@pytest.mark.parametrize(
+    ("scenario", "spec", "message"),
+    [
+        ("cpu", dataclasses.replace(SPEC, vcpus=2), "1 threads instead of 2"),
+        ("memory-bandwidth", dataclasses.replace(SPEC, memory_mib=1024), "blocks of 65536 KiB"),
+        ("syscall", dataclasses.replace(SPEC, loops={"syscall": 7}), "1000000 calls instead of 7"),
+    ],
+)
+def test_other_work_than_was_asked_for_is_refused(
+    scenario: str, spec: WorkSpec, message: str
+) -> None:
+    with pytest.raises(WorkloadError, match=message):
+        registry.WORKLOADS[scenario].parse(spec, *printed(scenario))
+
+
+@pytest.mark.parametrize(
+    ("scenario", "old", "new"),
+    [
+        ("cpu", "4330.00", "8330.00"),
+        ("memory-bandwidth", "(17414.39", "(27414.39"),
+        ("syscall", "0.225904", "0.125904"),
+        ("fork", "1654.56", "2654.56"),
+    ],
+)
+def test_a_rate_that_its_own_counts_contradict_is_refused(
+    scenario: str, old: str, new: str
+) -> None:
+    out, err = printed(scenario)
+    assert old in out + err
+    with pytest.raises(WorkloadError, match="own counts"):
+        registry.WORKLOADS[scenario].parse(SPEC, out.replace(old, new), err.replace(old, new))
+
+
+def test_stress_ng_that_did_not_succeed_is_refused() -> None:
+    text = printed("fork")[1].replace("successful run completed", "unsuccessful run completed")
+    with pytest.raises(WorkloadError, match="successful"):
+        registry.WORKLOADS["fork"].parse(SPEC, "", text)
+
+
+@given(st.integers(16, 1 << 22))
+def test_memory_block_is_a_power_of_two_within_a_quarter(memory_mib: int) -> None:
+    size = memory_bandwidth.block_mib(memory_mib)
+    assert size & (size - 1) == 0
+    assert memory_mib / 8 < size <= max(1, memory_mib / 4)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, -1.0, 0.0, 1e30])
+@pytest.mark.parametrize("scenario", KNOWN)
+def test_what_no_machine_can_do_is_implausible(scenario: str, value: float) -> None:
+    workload = registry.WORKLOADS[scenario]
+    assert implausible(value, workload.low, workload.high, workload.unit)
+    assert not implausible(KNOWN[scenario], workload.low, workload.high, workload.unit)
+
+
+@given(st.floats(1e-3, 1e9), st.floats(0.0, 0.5))
+def test_agree_within_its_tolerance(value: float, off: float) -> None:
+    printed_value = value * (1 + off)
+    if off < 0.0999:
+        assert agree(printed_value, value, 0.1, "x") == printed_value
+    if off > 0.1001:
+        with pytest.raises(WorkloadError):
+            agree(printed_value, value, 0.1, "x")
+    with pytest.raises(WorkloadError):
+        agree(math.nan, value, 0.1, "x")
+
+
+@pytest.mark.parametrize("scenario", KNOWN)
+def test_the_tool_itself(scenario: str) -> None:
+    """Run it: the command line is accepted, and its output is understood."""
+    workload = registry.WORKLOADS[scenario]
+    spec = dataclasses.replace(SPEC, loops={"syscall": 10_000})
+    argv = workload.argv(spec)
+    if shutil.which(argv[0]) is None:
+        pytest.skip(f"{argv[0]} is not installed")
+    done = subprocess.run(argv, capture_output=True, text=True, check=True, cwd="/", timeout=60)
+    value = workload.parse(spec, done.stdout, done.stderr)
+    assert not implausible(value, workload.low, workload.high, workload.unit)
+
+
+def test_a_counted_fork_is_a_process() -> None:
+    """The kernel counts as many new processes as stress-ng says that it made."""
+    if shutil.which("stress-ng") is None:
+        pytest.skip("stress-ng is not installed")
+
+    def processes() -> int:
+        lines = pathlib.Path("/proc/stat").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("processes "))
+
+    before = processes()
+    done = subprocess.run(
+        fork.argv(SPEC), capture_output=True, text=True, check=True, cwd="/", timeout=60
+    )
+    made = processes() - before
+    counted = fork.parse(SPEC, done.stdout, done.stderr) * SPEC.seconds
+    # Others on this machine may fork meanwhile, so there can be more, but never fewer.
+    assert counted * 0.98 <= made
