@@ -39,22 +39,21 @@ ready() {
 
 on_debian() { [[ -r /etc/debian_version ]] && command -v apt-get >/dev/null; }
 
-# As root, by sudo if need be. $1: what for, in words.
-as_root() {
-    local why=$1
-    shift
-    if ((EUID == 0)); then
-        "$@"
-    elif ! command -v sudo >/dev/null; then
-        missing "$why needs root, and there is no sudo here." "Run as root: $*"
-    elif sudo -n true 2>/dev/null || { [[ -t 0 ]] && say "$why: sudo may ask for your password" && sudo -v; }; then
-        sudo "$@"
-    else
-        missing "$why needs root, and sudo does not allow it without a password." "Run as root: $*"
-    fi
+# Finds how to become root before anything is started. Sets: as_root (a command prefix).
+become_root() {
+    local command=$1
+    as_root=()
+    ((EUID == 0)) && return
+    command -v sudo >/dev/null ||
+        missing "Packages are missing, and there is neither root nor sudo here." "Run as root: $command"
+    as_root=(sudo)
+    sudo -n true 2>/dev/null && return
+    [[ -t 0 ]] || missing "Packages are missing, and sudo asks for a password." "Run as root: $command"
+    say "sudo may ask for your password, for: $command"
+    sudo -v || missing "sudo did not let you." "Run as root: $command"
 }
 
-apt() { as_root "Installing packages" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 "$@"; }
+apt() { "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 "$@"; }
 
 install_packages() {
     local wanted=() package
@@ -62,12 +61,12 @@ install_packages() {
         dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || wanted+=("$package")
     done
     ((${#wanted[@]})) || return 0
+    become_root "apt-get install ${wanted[*]}"
     say "installing ${wanted[*]}"
     # A new machine has no package lists, an old one may have outdated ones.
     if ! apt install -y --no-install-recommends "${wanted[@]}" >"$log" 2>&1; then
-        apt update >"$log" 2>&1 || failed "apt-get update failed: can the package mirror be reached?"
-        apt install -y --no-install-recommends "${wanted[@]}" >>"$log" 2>&1 ||
-            failed "apt-get could not install ${wanted[*]}."
+        { apt update && apt install -y --no-install-recommends "${wanted[@]}"; } >"$log" 2>&1 ||
+            failed "apt-get could not install ${wanted[*]}: can the package mirror be reached?"
     fi
 }
 
