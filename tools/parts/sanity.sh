@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# ansible-test's sanity tests, over the collection as it would be installed.
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+readonly root=$VCOMPARE_TEST_WORK/sanity
+# ansible-test keeps its environments under HOME: kept from run to run, away from the user's own.
+readonly home=$PWD/.cache/ansible-test
+
+# ansible-test fetches a script that installs pip from a host of its own. The same pip from the
+# package index does as well, with a script of the same name that installs it.
+pip_bootstrap() {
+    local cache=$home/.ansible/test/cache version script
+    version=$(python - <<'PYTHON'
+import pathlib
+import re
+
+import ansible_test
+
+folder = pathlib.Path(ansible_test.__file__).parent
+text = (folder / "_internal/python_requirements.py").read_text()
+print(re.search(r"""pip=['"]([0-9.]+)['"]""", text).group(1))
+PYTHON
+    ) || return 1
+    script=$cache/get_pip_${version//./_}.py
+    [[ -s $script ]] && return
+    mkdir -p "$cache" && python -m pip download --quiet --no-deps --dest "$cache" "pip==$version" || return 1
+    cat >"$script" <<PYTHON
+import pathlib
+import runpy
+import sys
+
+wheel = str(next(pathlib.Path(__file__).parent.glob("pip-$version-*.whl")))
+sys.path.insert(0, wheel)
+sys.argv = ["pip", "install", "--quiet", "--no-index", "--no-deps", wheel]
+runpy.run_module("pip", run_name="__main__", alter_sys=True)
+PYTHON
+}
+
+prepare() {
+    local archive
+    archive=$(build_collection "$root/build") &&
+        ansible-galaxy collection install --offline -p "$root" "$archive" && pip_bootstrap
+}
+
+sanity() {
+    cd "$root/ansible_collections/vcompare/lab" || return 1
+    local skipped=()
+    # This one starts PowerShell; the collection has none.
+    command -v pwsh >/dev/null || skipped+=(--skip-test pslint)
+    HOME=$home ansible-test sanity --color no --requirements --truncate 0 "${skipped[@]}" "$@"
+}
+
+check "prepare" prepare || exit 1
+check "ansible-test sanity" sanity

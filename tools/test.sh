@@ -1,0 +1,80 @@
+#!/usr/bin/env bash
+# Runs the parts of the test suite that are named, or all of them, and sums up what came out.
+# A part that fails does not stop the others. Whatever a part started ends with it.
+# Each part writes one line a check into $VCOMPARE_TEST_RESULTS (see parts/lib.sh).
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+
+readonly all=(unit lint sanity package integration e2e)
+readonly grace_s=60
+parts=("$@")
+((${#parts[@]})) || parts=("${all[@]}")
+for part in "${parts[@]}"; do
+    [[ -x tools/parts/$part.sh ]] || {
+        echo "test: there is no part $part; there are: ${all[*]}" >&2
+        exit 2
+    }
+done
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/vcompare-test.XXXXXX")
+export VCOMPARE_TEST_WORK=$work VCOMPARE_TEST_RESULTS=$work/results
+: >"$VCOMPARE_TEST_RESULTS"
+current='' leader=0 stopped='' rows=()
+
+# Ends the part that runs: politely first, since it may have machines to take down.
+end_part() {
+    ((leader)) || return 0
+    kill -TERM -- "-$leader" 2>/dev/null
+    local deadline=$((SECONDS + grace_s))
+    while kill -0 -- "-$leader" 2>/dev/null && ((SECONDS < deadline)); do sleep 0.2; done
+    kill -KILL -- "-$leader" 2>/dev/null
+    leader=0
+}
+
+sum() { awk -F '\t' -v part="$1" -v n="$2" '$1 == part || part == "" { s += $n } END { print s + 0 }' "$VCOMPARE_TEST_RESULTS"; }
+
+row() {
+    local part=$1 elapsed=$2 word=$3
+    rows+=("$(printf '  %-12s %-8s %5d passed %4d failed %6d s' "$part" "$word" "$(sum "$part" 3)" "$(sum "$part" 4)" "$elapsed")")
+}
+
+stop() {
+    stopped=$1
+    end_part
+}
+trap 'stop INT' INT
+trap 'stop TERM' TERM
+trap 'end_part; rm -rf "$work"' EXIT
+
+for part in "${parts[@]}"; do
+    [[ -z $stopped ]] || break
+    printf '\n==== %s\n' "$part"
+    started=$SECONDS current=$part
+    export VCOMPARE_TEST_PART=$part
+    # A session of its own: all of it can be ended at once, and Ctrl-C reaches us first.
+    # (Without job control, setsid needs no fork, so its process is the session's leader.)
+    setsid "tools/parts/$part.sh" </dev/null &
+    leader=$!
+    wait "$leader"
+    code=$?
+    end_part
+    if [[ -n $stopped ]]; then
+        printf '%s\t%s\t0\t1\n' "$part" "interrupted" >>"$VCOMPARE_TEST_RESULTS"
+    elif ((code)) && (($(sum "$part" 4) == 0)); then
+        # It broke outside of its checks.
+        printf '%s\t%s\t0\t1\n' "$part" "exit code $code" >>"$VCOMPARE_TEST_RESULTS"
+    elif ((code == 0)) && (($(sum "$part" 3) + $(sum "$part" 4) == 0)); then
+        printf '%s\t%s\t0\t1\n' "$part" "made no check" >>"$VCOMPARE_TEST_RESULTS"
+    fi
+    word=ok
+    (($(sum "$part" 4) == 0)) || word=FAILED
+    row "$part" $((SECONDS - started)) "$word"
+done
+
+printf '\n==== summary\n'
+printf '%s\n' "${rows[@]}"
+awk -F '\t' '$4 > 0 { printf "  failed: %s: %s\n", $1, $2 }' "$VCOMPARE_TEST_RESULTS"
+[[ -z $stopped ]] || printf '  stopped by SIG%s during %s; the parts after it did not run\n' "$stopped" "$current"
+passed=$(sum '' 3) failed=$(sum '' 4)
+printf '%d passed, %d failed\n' "$passed" "$failed"
+((failed == 0 && passed > 0))
