@@ -6,17 +6,17 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 : "${VCOMPARE_TEST_PART:?a part is run by tools/test.sh}" "${VCOMPARE_TEST_WORK:?}" "${VCOMPARE_TEST_RESULTS:?}"
 export PATH=$PWD/.venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1
 
-# check NAME COMMAND...: runs it, shows what it prints when it fails, and writes the result down.
+# check NAME COMMAND...: runs it in a subshell, shows what it prints when it fails, and writes the result down.
 # A command whose output ends with "N passed" and "N failed" counts as that many checks.
 check() {
     local name=$1 log code started=$SECONDS passed failed
     shift
     log=$(mktemp "$VCOMPARE_TEST_WORK/log.XXXXXX")
     if [[ -n ${VCOMPARE_TEST_SHOW:-} ]]; then
-        "$@" 2>&1 | tee "$log"
+        ("$@") 2>&1 | tee "$log"
         code=${PIPESTATUS[0]}
     else
-        "$@" >"$log" 2>&1
+        ("$@") >"$log" 2>&1
         code=$?
     fi
     passed=$(count passed "$log") failed=$(count failed "$log")
