@@ -17,7 +17,7 @@ Record = dict[str, t.Any]
 
 
 class Journal:
-    """One file of JSON lines: ``{"op": "create"|"gone", "kind": …, "id": …, "owner": …, "time": …}``.
+    """A file of JSON lines: ``{"op": "create"|"gone", "kind": …, "id": …, "owner": …, "time": …}``.
 
     Each record is on disk when its call returns. Several processes may write at once.
     """
@@ -39,9 +39,7 @@ class Journal:
         self._append({"op": "gone", "kind": kind, "id": ident, "owner": owner})
 
     def _append(self, record: Record) -> None:
-        record["time"] = datetime.datetime.now(datetime.UTC).isoformat(
-            timespec="milliseconds"
-        )
+        record["time"] = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
         line = (json.dumps(record, sort_keys=True) + "\n").encode()
         fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
@@ -74,7 +72,7 @@ class Journal:
         return records
 
     def pending(self, kind: str | None = None) -> list[Record]:
-        """Return the records of what was made (or nearly) and is not known to be gone, oldest first."""
+        """Return the records of what was made, or nearly, and is not known to be gone."""
         open_records: dict[tuple[str, str], Record] = {}
         for record in self.records():
             key = (record["kind"], record["id"])

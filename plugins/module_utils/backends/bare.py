@@ -2,8 +2,8 @@
 # GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The host itself: the image's root file system as a chroot, held to its CPUs and memory.
 
-On a host without Xen that is ``bare``; in the control domain of a Xen it is ``xen-dom0``, which is a
-guest of Xen's and not the bare machine.
+On a host without Xen that is ``bare``; in the control domain of a Xen it is ``xen-dom0``, which is
+a guest of Xen's and not the bare machine.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Bare(Base):
         return cgroup.unavailable()
 
     def resolve(self, spec: InstanceSpec) -> InstanceSpec:
-        """Return the specification with its defaults of this host filled in; refuse what can't be."""
+        """Return the specification with this host's defaults; refuse what can't be."""
         if spec.options:
             raise BackendError(f"{spec.name}: {self.arm} has no options of its own")
         if spec.image is None:

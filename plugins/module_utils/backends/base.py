@@ -1,6 +1,6 @@
 # Copyright: the vcompare contributors
 # GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What the verbs of all arms have in common: journal, record, marker, and cleaning up after a failure."""
+"""What the verbs of all arms have in common: journal, record, marker, cleaning up."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _given(options: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
 
 
 def describe(spec: InstanceSpec) -> dict[str, t.Any]:
-    """Return what an instance shall be as plain data: what is recorded, compared and shown as a difference."""
+    """Return what an instance shall be as plain data: for the record, comparing and the diff."""
     image = None
     if spec.image is not None:
         fields = ("rootfs", "kernel", "initrd", "container", "reference", "digest")
@@ -103,7 +103,7 @@ class Base:
         raise NotImplementedError
 
     def _host_cpus(self) -> frozenset[int] | None:
-        """Return the CPUs that an instance can be held to; None for those that this system has online."""
+        """Return the CPUs that instances can be held to; None: those that are online here."""
         return None
 
     def _prepare_host(self, spec: InstanceSpec) -> None:
@@ -143,23 +143,34 @@ class Base:
         raise NotImplementedError
 
     def console(self, name: str) -> str:
-        """Return the last lines that the instance said on its console; empty when there are none."""
+        """Return the last lines that the instance said on its console, if any."""
         return ""
 
     # Verbs
 
     def resolve(self, spec: InstanceSpec) -> InstanceSpec:
-        """Return the specification with its defaults of this host filled in; refuse what can't be."""
+        """Return the specification with this host's defaults; refuse what can't be."""
         check_name(spec.name)
         check_owner(spec.owner)
         if spec.vcpus < 1 or spec.memory_mib < 32:
             raise BackendError(
-                f"{spec.name}: {spec.vcpus} CPUs and {spec.memory_mib} MiB are too little for anything"
+                f"{spec.name}: {spec.vcpus} CPUs and {spec.memory_mib} MiB are too little for "
+                f"anything"
             )
         return dataclasses.replace(spec, cpuset=cpuset.of(spec, self._host_cpus()))
 
+    def address(self, spec: InstanceSpec) -> str:
+        """Return the IPv4 address that the instance has or will have."""
+        record = self.store.read(check_name(spec.name))
+        if record is not None and record["arm"] == self.arm:
+            return str(record["address"])
+        if spec.options.get("address"):
+            return str(spec.options["address"])
+        others = (other for other in self.store.records() if other["name"] != spec.name)
+        return self.subnet.address(spec.name, {other.get("address", "") for other in others})
+
     def prepare(self, spec: InstanceSpec) -> None:
-        """Do what belongs to no instance, and lay ready the instance's own files; before any clock runs."""
+        """Do what a start-up time must not count; call it before any clock runs."""
         reason = self.available()
         if reason:
             raise BackendError(f"{self.arm}: {reason}")
@@ -172,7 +183,7 @@ class Base:
             raise foreign(self.arm, name)
 
     def _lay_ready(self, spec: InstanceSpec) -> Record:
-        """Record the instance and make its files, unless that was done before; return the record."""
+        """Record the instance and make its files, unless that was done; return the record."""
         with self.store.lock():
             record = self.store.read(spec.name)
             if record is not None and record["arm"] != self.arm:
@@ -191,12 +202,7 @@ class Base:
                     f"{self.arm}: {spec.name} exists already and is something else",
                     remedy="Remove it first (state: absent).",
                 )
-            taken = {
-                other.get("address", "")
-                for other in self.store.records()
-                if other["name"] != spec.name
-            }
-            address = spec.options.get("address") or self.subnet.address(spec.name, taken)
+            address = self.address(spec)
             record = {
                 "arm": self.arm,
                 "name": spec.name,
@@ -218,7 +224,7 @@ class Base:
         return record
 
     def create(self, spec: InstanceSpec, timeout_s: float) -> Info:
-        """Make the instance and start it; return as soon as it was started, not when it is ready."""
+        """Make the instance and start it; return when it was started, not when it is ready."""
         deadline = time.monotonic() + timeout_s
         spec = self.resolve(spec)
         # What was laid ready by this very process is not looked at again: that look would be timed.
@@ -256,7 +262,7 @@ class Base:
         )
 
     def _discard(self, name: str) -> None:
-        """Take away what a failed attempt left; the error that caused it matters more than one in here."""
+        """Take away what a failed attempt left; its own error matters more than one in here."""
         # What can't be taken away stays in the journal, and `absent` or the next run gets it.
         with contextlib.suppress(BackendError):
             self.destroy(name, 120)
@@ -286,7 +292,8 @@ class Base:
                     break
             time.sleep(0.05)
         raise BackendError(
-            f"{spec.name} was not ready within {timeout_s:g} s ({tried} attempts); the last one: {problem}",
+            f"{spec.name} was not ready within {timeout_s:g} s ({tried} attempts); the last "
+            f"one: {problem}",
             remedy="See its console below; on a slow host, give it more time.",
             evidence=self.console(spec.name),
         )
@@ -302,7 +309,7 @@ class Base:
         return True
 
     def destroy(self, name: str, timeout_s: float) -> bool:
-        """Take away all of it, also what a failed create left; return whether something changed."""
+        """Take away all of it, also what a failed create left; return whether that was any."""
         check_name(name)
         record = self._record(name)
         live = self._look(name, record)
@@ -334,7 +341,8 @@ class Base:
             if record is None:
                 return Info(name, self.arm, "absent", ours=False)
             # laid ready but never started: half-made
-            return Info(name, self.arm, "stopped" if record["started"] else "broken", address)
+            state = "stopped" if record["started"] else "broken"
+            return Info(name, self.arm, state, address, details={"owner": record["owner"]})
         return Info(
             name=name,
             arm=self.arm,
@@ -357,7 +365,8 @@ class Base:
     def differences(self, spec: InstanceSpec) -> dict[str, tuple[t.Any, t.Any]]:
         """Return what differs between the instance that is there and what it shall be.
 
-        :return: before and after, by the name of the parameter; empty when there is none or nothing differs.
+        :return: before and after, by the name of the parameter; empty when there is none or
+            nothing differs.
         """
         record = self._record(spec.name)
         if record is None:

@@ -2,8 +2,8 @@
 # GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Control groups (version 2) of instances that are plain processes of the host.
 
-All of them are in one group ``vcompare``. It hands the controllers on to its children, and so systemd,
-which switches off in the root what none of its own units needs, can't take them away.
+All of them are in one group ``vcompare``. It hands the controllers on to its children, and so
+systemd, which switches off in the root what none of its own units needs, can't take them away.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ def unavailable(root: Path = ROOT) -> str:
         offered = (root / "cgroup.controllers").read_text(encoding="ascii").split()
     except OSError:
         return (
-            "this host has control groups of version 1; boot it with systemd.unified_cgroup_hierarchy=1 "
+            "this host has control groups of version 1; boot it with "
+            "systemd.unified_cgroup_hierarchy=1 "
             "on the kernel's command line"
         )
     missing = [controller for controller in CONTROLLERS if controller not in offered]

@@ -2,8 +2,9 @@
 # GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """A process of the host in the image's root file system.
 
-The mounts are in a mount namespace of its own: they are nobody else's business, and end with the last
-process. All is done by system calls from here, without a tool a mount: a start-up time is measured.
+The mounts are in a mount namespace of its own: they are nobody else's business, and end with the
+last process. All is done by system calls from here, without a tool a mount: a start-up time is
+measured.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import typing as t
 
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import BackendError
 
-# From linux/sched.h and linux/mount.h; Python has unshare and setns from 3.12 only, and mount never.
+# From linux/sched.h and linux/mount.h; Python has unshare and setns from 3.12 only, and mount
+# never.
 _CLONE_NEWNS = 0x00020000
 _MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_REMOUNT = 1, 2, 4, 32
 _MS_BIND, _MS_REC, _MS_PRIVATE, _MS_SLAVE = 4096, 16384, 1 << 18, 1 << 19
@@ -85,7 +87,8 @@ def start(
         try:
             os.close(reader)
             os.setsid()
-            # Two forks: the host's init takes over, and no dead process waits for us to look after it.
+            # Two forks: the host's init takes over, and no dead process waits for us to look after
+            # it.
             if os.fork() != 0:
                 os._exit(0)
             os.write(writer, f"{os.getpid()}\n".encode())

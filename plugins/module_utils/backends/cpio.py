@@ -2,8 +2,9 @@
 # GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Archives in cpio's "newc" format, which Linux unpacks from an initrd.
 
-Several archives may stand one after another in an initrd, each at a multiple of four bytes, the first
-of them compressed or not (Documentation/driver-api/early-userspace/buffer-format.rst in Linux).
+Several archives may stand one after another in an initrd, each at a multiple of four bytes, the
+first of them compressed or not (Documentation/driver-api/early-userspace/buffer-format.rst in
+Linux).
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def pad(data: bytes) -> bytes:
 
 
 def archive(folder: str, files: t.Mapping[str, bytes]) -> bytes:
-    """Return an archive with one folder (mode 0700) and its files (mode 0600), all of root, at time 0.
+    """Return an archive with one folder (0700) and its files (0600), all root's, at time 0.
 
     :param files: contents by name; a name has no slash.
     """

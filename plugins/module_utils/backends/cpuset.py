@@ -69,6 +69,8 @@ def of(spec: InstanceSpec, host: frozenset[int] | None = None) -> str:
     if spec.vcpus > len(host):
         raise BackendError(
             f"{spec.name}: {spec.vcpus} CPUs were asked for, and the host has {len(host)}",
-            remedy="Ask for fewer CPUs: an instance with more than the host has measures scheduling.",
+            remedy=(
+                "Ask for fewer CPUs: an instance with more than the host has measures scheduling."
+            ),
         )
     return render(frozenset(sorted(host)[-spec.vcpus :]))

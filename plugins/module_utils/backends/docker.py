@@ -132,7 +132,7 @@ class Docker(Base):
         return ""
 
     def resolve(self, spec: InstanceSpec) -> InstanceSpec:
-        """Return the specification with its defaults of this host filled in; refuse what can't be."""
+        """Return the specification with this host's defaults; refuse what can't be."""
         unknown = sorted(
             {key for key, value in spec.options.items() if value is not None} - OPTIONS
         )
@@ -160,7 +160,8 @@ class Docker(Base):
                 subnets = [item.get("Subnet") for item in found["IPAM"].get("Config") or ()]
                 if subnets != [self.subnet.network]:
                     raise BackendError(
-                        f"docker: the network {NETWORK} is there with {subnets} and not {self.subnet.network}",
+                        f"docker: the network {NETWORK} is there with {subnets} and not "
+                        f"{self.subnet.network}",
                         remedy=f"Remove it (docker network rm {NETWORK}), or rename it.",
                     )
                 return
@@ -201,8 +202,11 @@ class Docker(Base):
                     raise BackendError(f"docker: loading the image: {progress['error']}")
         if self._layers(image.reference) != wanted:
             raise BackendError(
-                f"docker: {image.container} was loaded, and {image.reference} is still another image",
-                remedy="Build the image again: its archive has another reference than its image.json.",
+                f"docker: {image.container} was loaded, and {image.reference} is still "
+                f"another image",
+                remedy=(
+                    "Build the image again: its archive has another reference than its image.json."
+                ),
             )
 
     def _start(self, spec: InstanceSpec, record: Record, timeout_s: float) -> t.Mapping[str, t.Any]:
@@ -342,7 +346,8 @@ class Docker(Base):
                 "process-cgroup", found["Id"], found["Id"] if found["Id"] in groups else ""
             ),
             *proofs.shared_kernel(facts, host),
-            # the process that Docker names on the host and the one that we speak to are in one namespace
+            # the process that Docker names on the host and the one that we speak to are in one
+            # namespace
             proofs.inside("pid-namespace", namespace, facts.get("pid_namespace", "")),
             Proof(
                 "own-pid-namespace",

@@ -99,11 +99,14 @@ class Kvm(Machine):
         except BackendError as error:
             return error.message
         if kind == "QEMU" and not os.path.exists("/dev/kvm"):
-            return "/dev/kvm is not there: no hardware virtualisation, or the module kvm_intel or kvm_amd is not loaded"
+            return (
+                "/dev/kvm is not there: no hardware virtualisation, or the module kvm_intel or "
+                "kvm_amd is not loaded"
+            )
         return ""
 
     def prepare(self, spec: InstanceSpec) -> None:
-        """Do what belongs to no instance, and lay ready the instance's own files; before any clock runs."""
+        """Do what a start-up time must not count; call it before any clock runs."""
         if spec.options.get("domain_type", "kvm") == "kvm":
             super().prepare(spec)
             return
@@ -113,7 +116,7 @@ class Kvm(Machine):
         self._lay_ready(spec)
 
     def resolve(self, spec: InstanceSpec) -> InstanceSpec:
-        """Return the specification with its defaults of this host filled in; refuse what can't be."""
+        """Return the specification with this host's defaults; refuse what can't be."""
         kvm_xml.model(spec, spec.options)
         uri = spec.options.get("uri")
         if uri and uri != self.uri:
@@ -134,7 +137,8 @@ class Kvm(Machine):
         if connection.getType() != "QEMU":
             return
         with _errors("kvm: preparing libvirt"):
-            # libvirt asks QEMU what it can do once a boot of the host; on a slow host that takes half a minute
+            # libvirt asks QEMU what it can do once a boot of the host; on a slow host that takes
+            # half a minute
             connection.getDomainCapabilities(
                 None, "x86_64", options.machine, options.domain_type, 0
             )

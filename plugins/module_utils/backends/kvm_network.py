@@ -17,7 +17,8 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol imp
 def network_xml(subnet: Subnet, owner: str) -> str:
     """Return libvirt's XML for the guests' network: a bridge to the host and nothing else.
 
-    No forwarding (a guest has no business outside), no DHCP and no DNS (addresses are in the seed), so no dnsmasq.
+    No forwarding (a guest has no business outside), no DHCP and no DNS (addresses are in the
+    seed), so no dnsmasq.
     """
     root = ET.Element("network")
     ET.SubElement(root, "name").text = DEFAULT_NETWORK
@@ -50,7 +51,8 @@ def ensure(connection: t.Any, subnet: Subnet, owner: str) -> bool:
         bridge = bridge_of(network.XMLDesc(0))
         if bridge != subnet.bridge:
             raise BackendError(
-                f"kvm: the libvirt network {DEFAULT_NETWORK} has the bridge {bridge or 'none'} and not {subnet.bridge}",
+                f"kvm: the libvirt network {DEFAULT_NETWORK} has the bridge "
+                f"{bridge or 'none'} and not {subnet.bridge}",
                 remedy=f"Remove it (virsh net-undefine {DEFAULT_NETWORK}), or rename it.",
             )
         if network.isActive():

@@ -23,7 +23,8 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol imp
 
 DEFAULT_URI = "qemu:///system"
 DEFAULT_NETWORK = "vcompare"
-# i440fx: measured against q35, a guest with one disk and one card boots sooner (no PCIe root ports to scan).
+# i440fx: measured against q35, a guest with one disk and one card boots sooner (no PCIe root ports
+# to scan).
 DEFAULT_MACHINE = "pc"
 QEMU_NAMESPACE = "http://libvirt.org/schemas/domain/qemu/1.0"
 ROOTFS_SERIAL = "vc-rootfs"
@@ -99,7 +100,8 @@ class Domain:
     qemu_args: tuple[str, ...] = ()
 
 
-# What the ``kvm`` sub-dictionary may hold; ``uri`` and ``address`` are for the connection and the address only.
+# What the ``kvm`` sub-dictionary may hold; ``uri`` and ``address`` are for the connection and the
+# address only.
 OPTIONS = frozenset(
     {
         "uri",
@@ -159,7 +161,8 @@ def _disk(spec: InstanceSpec, given: t.Mapping[str, t.Any]) -> Disk:
     _choice(spec, "a disk's format", disk.format, DISK_FORMATS)
     _choice(spec, "a disk's cache", disk.cache, DISK_CACHES)
     if disk.serial and (not _WORD.match(disk.serial) or len(disk.serial) > 20):
-        # virtio-blk carries 20 bytes and cuts off the rest, and then /dev/disk/by-id has another name
+        # virtio-blk carries 20 bytes and cuts off the rest, and then /dev/disk/by-id has another
+        # name
         _refuse(
             spec,
             f"{disk.serial!r} can't be a disk's serial",
@@ -193,8 +196,8 @@ def _user_network(spec: InstanceSpec, given: t.Mapping[str, t.Any] | None) -> Us
 def model(spec: InstanceSpec, options: t.Mapping[str, t.Any]) -> Domain:
     """Return the domain that an instance and its ``kvm`` options ask for.
 
-    A guest has an image: it gets the root file system as its first disk, its kernel directly, and the
-    network of the host. A machine without an image boots from its first disk.
+    A guest has an image: it gets the root file system as its first disk, its kernel directly, and
+    the network of the host. A machine without an image boots from its first disk.
 
     :param options: see :data:`OPTIONS`; a value of None counts as not given.
     """
@@ -330,7 +333,8 @@ def _processor(root: ET.Element, domain: Domain) -> None:
     _sub(features, "apic")
     if domain.tcg_tb_size_mib:
         _sub(_sub(features, "tcg"), "tb-cache", domain.tcg_tb_size_mib, unit="MiB")
-    # check=none: features that an emulated CPU lacks are QEMU's to leave out, not a reason to refuse
+    # check=none: features that an emulated CPU lacks are QEMU's to leave out, not a reason to
+    # refuse
     cpu = _sub(
         root, "cpu", mode=domain.cpu_mode, check="none", match="exact" if domain.cpu_model else None
     )

@@ -22,8 +22,9 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol imp
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.ssh import Keys, Ssh
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.store import Record
 
-# quiet: each line on a serial console costs an exit to the hypervisor a byte. panic=-1: reboot at once,
-# which for our guests means to end; a guest that hangs would only be noticed at its deadline.
+# quiet: each line on a serial console costs an exit to the hypervisor a byte. panic=-1: reboot at
+# once, which for our guests means to end; a guest that hangs would only be noticed at its
+# deadline.
 _CMDLINE = "console={console} quiet panic=-1 vcompare.arm={arm}"
 
 
@@ -96,7 +97,8 @@ class Machine(Base):
             )
         if record["spec"]["image"] is None:
             raise BackendError(
-                f"{self.arm}: {name} boots from a disk of its own, so commands can't be run in it from here"
+                f"{self.arm}: {name} boots from a disk of its own, so commands can't be run "
+                f"in it from here"
             )
         return Ssh(self.keys, name, record["address"], os.path.join(self.store.folder(name), "ssh"))
 
@@ -112,7 +114,8 @@ class Machine(Base):
             state = self.info(spec.name).state
             if state != "running" or time.monotonic() - begin > timeout_s:
                 raise BackendError(
-                    f"{spec.name} took no connection within {time.monotonic() - begin:.1f} s of {timeout_s:g} s; it is {state}",
+                    f"{spec.name} took no connection within {time.monotonic() - begin:.1f} s "
+                    f"of {timeout_s:g} s; it is {state}",
                     remedy="See its console below; on a slow host, give it more time.",
                     evidence=self.console(spec.name),
                 )
@@ -125,7 +128,8 @@ class Machine(Base):
             # Our init is no systemd: it powers off on SIGTERM, and knows no power button.
             self._ssh(name).run(["/bin/sh", "-c", "kill -TERM 1"], min(timeout_s, 60))
         except BackendError:
-            pass  # the machine may be gone before the command's end is heard, or hang: waiting tells
+            # the machine may be gone before the command's end is heard, or hang: waiting tells
+            pass
 
         def gone() -> bool:
             live = self._look(name, self.store.read(name))

@@ -19,7 +19,8 @@ XML_NAMESPACE = "https://vcompare.org/xmlns/lab/1"
 XML_PREFIX = "vcompare"
 XL_COMMENT = "# vcompare-owner: "
 
-# Names become file names, domain names, cgroup names and part of a socket's path (108 bytes at most).
+# Names become file names, domain names, cgroup names and part of a socket's path (108 bytes at
+# most).
 _NAME = re.compile(re.escape(NAME_PREFIX) + r"[a-z0-9][a-z0-9-]{0,39}\Z")
 _OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}\Z")
 

@@ -21,7 +21,8 @@ class Subnet:
 
     :param network: the /24; the host is .1 on a bridge.
     :param bridge: empty when instances use the host's own stack.
-    :param mac_prefix: first three bytes of hardware addresses; empty when someone else chooses them.
+    :param mac_prefix: first three bytes of hardware addresses; empty when someone else chooses
+        them.
     """
 
     network: str
@@ -53,7 +54,7 @@ class Subnet:
         )
 
     def mac(self, address: str) -> str:
-        """Return the hardware address that belongs to an address, unique as long as the address is."""
+        """Return the hardware address that belongs to an address, unique as long as that is."""
         if not self.mac_prefix:
             return ""
         low = ipaddress.IPv4Address(address).packed[1:]
@@ -69,8 +70,8 @@ XEN = Subnet("10.213.3.0/24", "vcxen0", "00:16:3e")
 def set_neighbour(subnet: Subnet, address: str, mac: str) -> None:
     """Tell the host where an address is, before anyone is there.
 
-    Otherwise the first packet to a machine that is starting waits for ARP, whose repetitions are one
-    second apart, and start-up times come in steps of a second.
+    Otherwise the first packet to a machine that is starting waits for ARP, whose repetitions are
+    one second apart, and start-up times come in steps of a second.
     """
     host_run(
         [
@@ -87,7 +88,9 @@ def set_neighbour(subnet: Subnet, address: str, mac: str) -> None:
         ],
         30,
         f"setting the neighbour entry of {address} on {subnet.bridge}",
-        remedy=f"See that the bridge {subnet.bridge} exists and is up (ip link show {subnet.bridge}).",
+        remedy=(
+            f"See that the bridge {subnet.bridge} exists and is up (ip link show {subnet.bridge})."
+        ),
     )
 
 

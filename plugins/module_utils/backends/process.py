@@ -61,7 +61,8 @@ def host_run(
     if check and output.rc != 0:
         said = (output.stderr.strip() or output.stdout.strip()).splitlines()
         raise BackendError(
-            f"{doing}: {' '.join(argv[:3])} ended with {output.rc}: {said[-1] if said else 'it said nothing'}",
+            f"{doing}: {' '.join(argv[:3])} ended with {output.rc}: "
+            f"{said[-1] if said else 'it said nothing'}",
             remedy=remedy,
             evidence="\n".join(said[-20:]),
         )
@@ -106,7 +107,7 @@ def wait_until(predicate: t.Callable[[], bool], timeout_s: float, interval_s: fl
 
 
 def remaining(deadline: float) -> float:
-    """Return the seconds until a point of the monotonic clock; never less than 1, so that clean-up has a chance."""
+    """Return the seconds until a point of the monotonic clock; at least 1, for a last try."""
     return max(deadline - time.monotonic(), 1.0)
 
 

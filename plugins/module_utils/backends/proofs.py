@@ -42,7 +42,7 @@ Facts = t.Mapping[str, str]
 
 
 def parse(result: Result) -> Facts:
-    """Return the observations of :data:`OBSERVE_ARGV` by name; what could not be observed is empty."""
+    """Return the observations of :data:`OBSERVE_ARGV` by name; empty: could not be observed."""
     facts: dict[str, str] = {}
     for line in result.stdout.splitlines():
         key, equals, value = line.partition("=")
@@ -59,9 +59,10 @@ def _registers(raw: str) -> dict[str, int]:
 
 
 def signature(leaf1: str, leaf40000000: str) -> str:
-    """Return the hypervisor's CPUID signature from two lines of ``cpuid -1 -r``; empty without a hypervisor.
+    """Return a hypervisor's CPUID signature from two answers of ``cpuid -1 -r``; empty: none.
 
-    Without the hypervisor bit (leaf 1, ECX bit 31) Intel's CPUs answer leaf 0x40000000 with another leaf's data.
+    Without the hypervisor bit (leaf 1, ECX bit 31) Intel's CPUs answer leaf 0x40000000 with
+    another leaf's data.
     """
     one, other = _registers(leaf1), _registers(leaf40000000)
     if not one.get("ecx", 0) >> 31 or not {"ebx", "ecx", "edx"} <= other.keys():
@@ -77,7 +78,7 @@ def _read(path: str) -> str:
 
 
 def host_facts() -> Facts:
-    """Observe the host itself: the same names as :func:`parse` has, as far as comparing needs them."""
+    """Observe the host itself, by the names of :func:`parse`, as far as comparing needs it."""
     return {
         "boot_id": _read("/proc/sys/kernel/random/boot_id"),
         "release": os.uname().release,
@@ -101,7 +102,7 @@ DOM0_UUID = "00000000-0000-0000-0000-000000000000"
 
 
 def inside(name: str, expected: str, observed: str) -> Proof:
-    """A proof read in the instance: it holds when what was observed is not empty and is what was expected."""
+    """A proof read in the instance: it holds when just what was expected was observed."""
     return Proof(name, "inside", expected, observed, bool(observed) and observed == expected)
 
 

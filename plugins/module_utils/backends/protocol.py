@@ -94,7 +94,7 @@ class Result:
     """A command that ran inside an instance.
 
     :param host_elapsed_s: seconds of the host's monotonic clock between the command's begin and end
-        as seen from the host.
+        as heard by the host: without the way into the instance.
     :param guest_elapsed_s: the same by the instance's own clock (``/proc/uptime``: 10 ms steps).
     """
 
@@ -125,16 +125,20 @@ class Backend(t.Protocol):
     arm: str
 
     def address(self, spec: InstanceSpec) -> str:
-        """Return the IPv4 address that the instance will have; the same for the same name, before it exists."""
+        """Return the IPv4 address that the instance has or will have: the same before it exists."""
 
     def available(self) -> str:
         """Return an empty string, or the reason why this host can't carry the arm."""
 
     def prepare(self, spec: InstanceSpec) -> None:
-        """Do what belongs to no instance (load the container image, make keys); before any clock runs."""
+        """Do what a start-up time must not count; call it before any clock runs.
+
+        That is what belongs to no instance (load the container image, make keys, a bridge), and the
+        instance's own files (initrd with its seed, configuration). ``create`` makes up for it.
+        """
 
     def create(self, spec: InstanceSpec, timeout_s: float) -> Info:
-        """Make the instance and start it; return as soon as it was started, not when it is ready."""
+        """Make the instance and start it; return when it was started, not when it is ready."""
 
     def wait_ready(self, spec: InstanceSpec, timeout_s: float) -> float:
         """Wait until ``run`` works; return the seconds that it took."""
@@ -146,7 +150,7 @@ class Backend(t.Protocol):
         """Stop it cleanly, by force when the time is up; return whether something changed."""
 
     def destroy(self, name: str, timeout_s: float) -> bool:
-        """Take away all of it, also what a failed create left; return whether something changed."""
+        """Take away all of it, also what a failed create left; return whether that was any."""
 
     def info(self, name: str) -> Info:
         """Say what it is now."""

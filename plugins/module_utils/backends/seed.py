@@ -2,7 +2,8 @@
 # GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What a virtual machine is told when it starts: a few files, appended to its initrd.
 
-No disk is made for them, since attaching one more disk takes time, and not the same under every hypervisor.
+No disk is made for them, since attaching one more disk takes time, and not the same under every
+hypervisor.
 """
 
 from __future__ import annotations

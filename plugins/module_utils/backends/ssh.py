@@ -27,7 +27,7 @@ HOST_ALIAS = "vc-guest"
 
 
 class Keys:
-    """The key pairs of a host under test: one to log in with, one that its guests prove themselves with."""
+    """The key pairs of a host under test: one to log in with, one for its guests to be known by."""
 
     def __init__(self, state_dir: str) -> None:
         self.folder = os.path.join(state_dir, "keys")
@@ -82,7 +82,8 @@ def quote(argv: t.Sequence[str]) -> str:
 class Ssh:
     """Commands in one guest, over one connection that is kept open.
 
-    :param socket_path: where the kept connection is reached; under 90 bytes, since ssh appends to it.
+    :param socket_path: where the kept connection is reached; under 90 bytes, since ssh appends to
+        it.
     """
 
     def __init__(self, keys: Keys, name: str, address: str, socket_path: str) -> None:
@@ -96,7 +97,8 @@ class Ssh:
             "BatchMode": "yes",
             "CheckHostIP": "no",
             "ConnectTimeout": max(int(connect_timeout_s), 1),
-            "ControlMaster": "auto",  # a handshake for each command would take seconds on a slow host
+            # a handshake for each command would take seconds on a slow host
+            "ControlMaster": "auto",
             "ControlPath": self._socket,
             "ControlPersist": 600,
             "GlobalKnownHostsFile": "/dev/null",
@@ -105,7 +107,8 @@ class Ssh:
             "IdentitiesOnly": "yes",
             "IdentityAgent": "none",
             "IdentityFile": self._keys.client,
-            "KexAlgorithms": "curve25519-sha256",  # the newer default costs an emulated CPU a second more
+            # the newer default costs an emulated CPU a second more
+            "KexAlgorithms": "curve25519-sha256",
             "LogLevel": "ERROR",
             "PreferredAuthentications": "publickey",
             "ServerAliveInterval": 60,
@@ -131,7 +134,8 @@ class Ssh:
         if not frame.began:
             said = frame.stderr.strip().splitlines()
             raise BackendError(
-                f"{self._name}: ssh to {self._address} failed: {said[-1] if said else f'exit code {rc}'}",
+                f"{self._name}: ssh to {self._address} failed: "
+                f"{said[-1] if said else f'exit code {rc}'}",
                 remedy="See the guest's console, and whether it has an address.",
                 evidence="\n".join(said[-20:]),
             )

@@ -108,7 +108,8 @@ class Frame:
         """
         if not self.began or not self.ended:
             raise BackendError(
-                f"{name}: the command {'was cut off before its end' if self.began else 'never began'}",
+                f"{name}: the command "
+                f"{'was cut off before its end' if self.began else 'never began'}",
                 remedy="See whether the instance is still running.",
                 evidence="\n".join(self.stderr.splitlines()[-20:]),
             )
@@ -159,7 +160,8 @@ def follow(frame: Frame, argv: t.Sequence[str], timeout_s: float, **popen: t.Any
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
                 return None
-            # Once the command has ended, whoever else holds the pipes (a daemon it started) is not waited for.
+            # Once the command has ended, whoever else holds the pipes (a daemon it started) is not
+            # waited for.
             events = selector.select(min(left, 0.2) if frame.ended else left)
             now = time.monotonic()
             for key, _mask in events:

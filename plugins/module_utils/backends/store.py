@@ -2,9 +2,9 @@
 # GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The state folder of a host: what we know of each instance, and the files that it needs.
 
-``/var/lib/vcompare`` and ``instances/`` are 0711 and not 0700: libvirt runs QEMU as a user of its own,
-which must be able to pass through to its kernel, initrd and console. It can't list anything on the way,
-and the files themselves are 0600 (libvirt hands over those that a domain uses).
+``/var/lib/vcompare`` and ``instances/`` are 0711 and not 0700: libvirt runs QEMU as a user of its
+own, which must be able to pass through to its kernel, initrd and console. It can't list anything
+on the way, and the files themselves are 0600 (libvirt hands over those that a domain uses).
 """
 
 from __future__ import annotations
@@ -120,7 +120,10 @@ class Store:
             # removing through a mount would remove what is mounted
             raise BackendError(
                 f"{name}: {mounted[0]} is still mounted",
-                remedy=f"See what uses it (fuser -vm {mounted[0]}), end that, and remove the instance again.",
+                remedy=(
+                    f"See what uses it (fuser -vm {mounted[0]}), end that, and remove the "
+                    f"instance again."
+                ),
             )
         shutil.rmtree(folder)
         return True

@@ -33,11 +33,11 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol imp
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.store import Record, write_file
 from ansible_collections.vcompare.lab.plugins.module_utils.journal import Journal
 
-OPTIONS = frozenset({"address", "mac", "cmdline", "extra"})
+OPTIONS = frozenset({"address", "mac", "cmdline", "config"})
 LOG_DIR = Path("/var/log/xen")
 BRIDGE_ALIAS = "vcompare"
 
-Value = t.Union[str, int, t.Sequence[str]]
+Value = str | int | t.Sequence[str]
 
 
 def render(values: t.Mapping[str, Value], owner: str) -> str:
@@ -72,12 +72,12 @@ class Row:
 
     @property
     def state(self) -> str:
-        """Ours for xl's: a domain that is neither running nor blocked just now is running all the same."""
+        """Our word for xl's flags; a domain that neither runs nor blocks just now is running."""
         return "broken" if set(self.flags) & set("pscd") else "running"
 
 
 def parse_list(text: str) -> list[Row]:
-    """Return the domains of ``xl list -v``; half-made ones have no name, and are listed by their uuid."""
+    """Return the domains of ``xl list -v``; half-made ones may have no name."""
     rows: list[Row] = []
     for line in text.splitlines()[1:]:
         words = line.split()
@@ -152,11 +152,14 @@ class Xen(Machine):
         except BackendError as error:
             return error.message
         if self.capability not in capabilities:
-            return f"this machine's Xen can't carry it: it has {' '.join(capabilities) or 'nothing'}, not {self.capability}"
+            return (
+                f"this machine's Xen can't carry it: it has "
+                f"{' '.join(capabilities) or 'nothing'}, not {self.capability}"
+            )
         return ""
 
     def resolve(self, spec: InstanceSpec) -> InstanceSpec:
-        """Return the specification with its defaults of this host filled in; refuse what can't be."""
+        """Return the specification with this host's defaults; refuse what can't be."""
         unknown = sorted(
             {key for key, value in spec.options.items() if value is not None} - OPTIONS
         )
@@ -204,10 +207,11 @@ class Xen(Machine):
             "on_poweroff": "destroy",
             "on_reboot": "destroy",
             "on_crash": "destroy",
-            # Xen would intercept RDTSCP, and an emulated AMD machine reports that exit wrongly: the guest
-            # dies ("SVM Insn len emulation failed" in xl dmesg). Native costs nothing where it isn't needed.
+            # Xen would intercept RDTSCP, and an emulated AMD machine reports that exit wrongly:
+            # the guest dies ("SVM Insn len emulation failed" in xl dmesg). Native costs nothing
+            # where it isn't needed.
             "tsc_mode": "native",
-            **spec.options.get("extra", {}),
+            **(spec.options.get("config") or {}),
         }
 
     def _stage(self, spec: InstanceSpec, record: Record) -> None:
@@ -271,7 +275,9 @@ class Xen(Machine):
         if not wait_until(lambda: not self._still(row.uuid), timeout_s, 0.2):
             raise BackendError(
                 f"{doing}: it is still there",
-                remedy="See what holds its memory (xl list, xenstore-ls), e.g. a backend that hangs.",
+                remedy=(
+                    "See what holds its memory (xl list, xenstore-ls), e.g. a backend that hangs."
+                ),
                 evidence=ended.stderr.strip(),
             )
 
@@ -302,7 +308,8 @@ class Xen(Machine):
             Proof("domid", "outside", "above 0", str(row.domid), row.domid > 0),
             proofs.inside("sys-hypervisor", "xen", facts.get("hypervisor", "")),
             proofs.inside("xen-guest-type", self.guest_type, facts.get("guest_type", "")),
-            # Not by CPUID: it is not intercepted in a PV guest's user space, and shows what is below Xen.
+            # Not by CPUID: it is not intercepted in a PV guest's user space, and shows what is
+            # below Xen.
             proofs.inside("lscpu-hypervisor", "Xen", facts.get("lscpu_vendor", "")),
             # the domain that xl speaks of is the machine that we speak to
             proofs.inside("xen-domain-uuid", row.uuid, facts.get("xen_uuid", "")),
