@@ -117,7 +117,7 @@ class Bare(Base):
             folder=folder,
             memory_mib=spec.memory_mib,
             cgroup_procs=str(group.path / "cgroup.procs"),
-            log=os.path.join(folder, "console.log"),
+            log=f"{folder}/console.log",
         )
         record["pid"] = pid
         self.store.write(record)
@@ -125,7 +125,7 @@ class Bare(Base):
 
     def console(self, name: str) -> str:
         """Return the last lines that the application said."""
-        return last_lines(os.path.join(self.store.folder(name), "console.log"))
+        return last_lines(f"{self.store.folder(name)}/console.log")
 
     def _look(self, name: str, record: Record | None) -> Live | None:
         group = self._cgroup(name)

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
 import time
 import typing as t
 
@@ -92,7 +91,7 @@ class Base:
         options: t.Mapping[str, t.Any] | None = None,
     ) -> None:
         self.store = Store(state_dir)
-        self.journal = journal or Journal(os.path.join(state_dir, "journal.jsonl"))
+        self.journal = journal or Journal(f"{state_dir}/journal.jsonl")
         self.options: t.Mapping[str, t.Any] = _given(options or {})
         self._staged: set[str] = set()
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import ctypes
 import os
 import typing as t
+from pathlib import Path
 
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import BackendError
 
@@ -41,23 +42,23 @@ def _enter(lower: str, folder: str, memory_mib: int) -> None:
     _call("unshare", _CLONE_NEWNS)
     # what is mounted from now on stays here; what the host unmounts is unmounted here too
     _mount("none", "/", "", _MS_REC | _MS_SLAVE)
-    layer, root = os.path.join(folder, "layer"), os.path.join(folder, "root")
+    layer, root = f"{folder}/layer", f"{folder}/root"
     _mount("layer", layer, "tmpfs", _MS_NODEV, f"mode=0755,size={memory_mib}m")
-    upper, work = os.path.join(layer, "upper"), os.path.join(layer, "work")
-    os.mkdir(upper, 0o755)
-    os.mkdir(work, 0o755)
+    upper, work = f"{layer}/upper", f"{layer}/work"
+    Path(upper).mkdir(mode=0o755)
+    Path(work).mkdir(mode=0o755)
     _mount("root", root, "overlay", 0, f"lowerdir={lower},upperdir={upper},workdir={work}")
     _mount("none", root, "", _MS_PRIVATE)
     for path in ("proc", "sys", "dev"):
-        target = os.path.join(root, path)
+        target = f"{root}/{path}"
         _mount(f"/{path}", target, "", _MS_BIND | _MS_REC)
         # what is mounted in here (below) must not appear on the host
         _mount("none", target, "", _MS_REC | _MS_SLAVE)
-    _mount("none", os.path.join(root, "sys"), "", _MS_REMOUNT | _MS_BIND | _MS_RDONLY)
+    _mount("none", f"{root}/sys", "", _MS_REMOUNT | _MS_BIND | _MS_RDONLY)
     # the scratch folders are the same in every arm
     for path, mode in (("run", "0755"), ("tmp", "1777"), ("dev/shm", "1777")):
         data = f"mode={mode},size={memory_mib}m"
-        _mount("scratch", os.path.join(root, path), "tmpfs", _MS_NOSUID | _MS_NODEV, data)
+        _mount("scratch", f"{root}/{path}", "tmpfs", _MS_NOSUID | _MS_NODEV, data)
     os.chroot(root)
     os.chdir("/")
 
@@ -103,7 +104,7 @@ def start(
             step = "mounting its root file system"
             _enter(lower, folder, memory_mib)
             step = f"executing {argv[0]}"
-            os.execvpe(argv[0], list(argv), dict(environment))
+            os.execvpe(argv[0], list(argv), dict(environment))  # noqa: S606
         except BaseException as error:
             os.write(writer, f"{step}: {error}".encode())
         finally:

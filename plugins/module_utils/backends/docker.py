@@ -33,7 +33,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.store import
 
 try:
     import docker
-    import requests
+    import requests  # type: ignore[import-untyped,unused-ignore]
 except ImportError:
     HAS_DOCKER = False
 else:
@@ -339,7 +339,7 @@ class Docker(Base):
         groups = namespace = ""
         with contextlib.suppress(OSError):
             groups = Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8")
-            namespace = os.readlink(f"/proc/{pid}/ns/pid")
+            namespace = str(Path(f"/proc/{pid}/ns/pid").readlink())
         return [
             proofs.outside("docker-running", "true", str(found["State"]["Running"]).lower()),
             proofs.outside(

@@ -4,9 +4,10 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import time
 import typing as t
+from pathlib import Path
 
 from ansible_collections.vcompare.lab.plugins.module_utils.backends import network, seed
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.base import Base
@@ -40,11 +41,11 @@ class Machine(Base):
 
     def initrd(self, name: str) -> str:
         """Return the path of an instance's own initrd."""
-        return os.path.join(self.store.folder(name), "initrd.img")
+        return f"{self.store.folder(name)}/initrd.img"
 
     def console_log(self, name: str) -> str:
         """Return the path of an instance's console log."""
-        return os.path.join(self.store.folder(name), "console.log")
+        return f"{self.store.folder(name)}/console.log"
 
     def cmdline(self, spec: InstanceSpec) -> str:
         """Return the kernel's command line."""
@@ -67,7 +68,7 @@ class Machine(Base):
             ("kernel", spec.image.kernel),
             ("initrd", spec.image.initrd),
         ):
-            if not path or not os.path.exists(path):
+            if not path or not Path(path).exists():
                 raise BackendError(
                     f"{spec.name}: the image's {what} is not there ({path or 'no path was given'})",
                     remedy="Build the image, or attach it to this host.",
@@ -100,7 +101,7 @@ class Machine(Base):
                 f"{self.arm}: {name} boots from a disk of its own, so commands can't be run "
                 f"in it from here"
             )
-        return Ssh(self.keys, name, record["address"], os.path.join(self.store.folder(name), "ssh"))
+        return Ssh(self.keys, name, record["address"], f"{self.store.folder(name)}/ssh")
 
     def run(self, name: str, argv: t.Sequence[str], timeout_s: float) -> Result:
         """Run a command inside the instance as root, from ``/``, without a shell."""
@@ -124,12 +125,10 @@ class Machine(Base):
 
     def _power_off_from_inside(self, name: str, timeout_s: float) -> bool:
         """Ask the instance's own init to power off; return whether it was gone in time."""
-        try:
+        # The machine may be gone before the command's end is heard, or hang: waiting tells.
+        with contextlib.suppress(BackendError):
             # Our init is no systemd: it powers off on SIGTERM, and knows no power button.
             self._ssh(name).run(["/bin/sh", "-c", "kill -TERM 1"], min(timeout_s, 60))
-        except BackendError:
-            # the machine may be gone before the command's end is heard, or hang: waiting tells
-            pass
 
         def gone() -> bool:
             live = self._look(name, self.store.read(name))

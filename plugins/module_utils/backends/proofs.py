@@ -9,6 +9,7 @@ import os
 import re
 import struct
 import typing as t
+from pathlib import Path
 
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import Proof, Result
 
@@ -82,7 +83,7 @@ def host_facts() -> Facts:
     return {
         "boot_id": _read("/proc/sys/kernel/random/boot_id"),
         "release": os.uname().release,
-        "pid_namespace": os.readlink("/proc/1/ns/pid"),
+        "pid_namespace": str(Path("/proc/1/ns/pid").readlink()),
         "hypervisor": _read("/sys/hypervisor/type"),
         "xen_uuid": _read("/sys/hypervisor/uuid"),
         "guest_type": _read("/sys/hypervisor/guest_type"),

@@ -58,19 +58,14 @@ def write_initrd(base: str, target: str, seed: t.Mapping[str, bytes]) -> None:
 
     :param target: made with mode 0600, since it holds a private key.
     """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
     try:
-        source = open(base, "rb")
+        with open(base, "rb") as source, open(os.open(target, flags, 0o600), "wb") as handle:
+            shutil.copyfileobj(source, handle, 1 << 20)
+            handle.write(b"\0" * (-handle.tell() % 4))
+            handle.write(cpio.archive(FOLDER, seed))
     except OSError as error:
         raise BackendError(
-            f"the image's initrd can't be read: {error}",
-            remedy="Build the image, or attach it to this host.",
+            f"writing the instance's initrd from the image's: {error}",
+            remedy="Build the image, or attach it to this host; see that there is free space.",
         ) from None
-    with (
-        source,
-        open(
-            os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb"
-        ) as handle,
-    ):
-        shutil.copyfileobj(source, handle, 1 << 20)
-        handle.write(b"\0" * (-handle.tell() % 4))
-        handle.write(cpio.archive(FOLDER, seed))

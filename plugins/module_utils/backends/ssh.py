@@ -4,11 +4,11 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import socket
 import time
 import typing as t
+from pathlib import Path
 
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.process import host_run
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
@@ -30,21 +30,20 @@ class Keys:
     """The key pairs of a host under test: one to log in with, one for its guests to be known by."""
 
     def __init__(self, state_dir: str) -> None:
-        self.folder = os.path.join(state_dir, "keys")
-        self.client = os.path.join(self.folder, "client_ed25519")
-        self.guest = os.path.join(self.folder, "guest_host_ed25519")
-        self.known_hosts = os.path.join(self.folder, "known_hosts")
+        self.folder = f"{state_dir}/keys"
+        self.client = f"{self.folder}/client_ed25519"
+        self.guest = f"{self.folder}/guest_host_ed25519"
+        self.known_hosts = f"{self.folder}/known_hosts"
 
     def ensure(self) -> None:
         """Make what is not there yet."""
-        os.makedirs(self.folder, mode=0o700, exist_ok=True)
-        os.chmod(self.folder, 0o700)
+        Path(self.folder).mkdir(mode=0o700, exist_ok=True)
+        Path(self.folder).chmod(0o700)
         for path in (self.client, self.guest):
-            if not (os.path.exists(path) and os.path.exists(f"{path}.pub")):
+            if not (Path(path).exists() and Path(f"{path}.pub").exists()):
                 # made under another name first: an interrupted ssh-keygen must leave no half pair
                 for leftover in (f"{path}.new", f"{path}.new.pub", path):
-                    if os.path.exists(leftover):
-                        os.unlink(leftover)
+                    Path(leftover).unlink(missing_ok=True)
                 host_run(
                     [
                         "ssh-keygen",
@@ -62,8 +61,8 @@ class Keys:
                     "making the guests' ssh keys",
                     remedy="Install openssh-client on the host.",
                 )
-                os.replace(f"{path}.new.pub", f"{path}.pub")
-                os.replace(f"{path}.new", path)
+                Path(f"{path}.new.pub").replace(f"{path}.pub")
+                Path(f"{path}.new").replace(path)
         kind, key = self.read(f"{self.guest}.pub").decode().split()[:2]
         write_file(self.known_hosts, f"{HOST_ALIAS} {kind} {key}\n".encode())
 
@@ -167,7 +166,7 @@ class Ssh:
 
     def close(self) -> None:
         """Close the kept connection; it need not be there."""
-        if os.path.exists(self._socket):
+        if Path(self._socket).exists():
             argv = [
                 "ssh",
                 "-F",

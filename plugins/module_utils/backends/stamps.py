@@ -150,10 +150,9 @@ def follow(frame: Frame, argv: t.Sequence[str], timeout_s: float, **popen: t.Any
         start_new_session=True,
         **popen,
     )
-    assert process.stdout is not None and process.stderr is not None
     with process, selectors.DefaultSelector() as selector:
-        selector.register(process.stdout, selectors.EVENT_READ, "stdout")
-        selector.register(process.stderr, selectors.EVENT_READ, "stderr")
+        selector.register(t.cast("t.IO[bytes]", process.stdout), selectors.EVENT_READ, "stdout")
+        selector.register(t.cast("t.IO[bytes]", process.stderr), selectors.EVENT_READ, "stderr")
         while selector.get_map():
             left = deadline - time.monotonic()
             if left <= 0:

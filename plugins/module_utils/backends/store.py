@@ -15,6 +15,7 @@ import json
 import os
 import shutil
 import typing as t
+from pathlib import Path
 
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.marker import check_name
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
@@ -23,17 +24,17 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol imp
 )
 
 Record = dict[str, t.Any]
+_PASS_THROUGH = 0o711
 
 
 def write_file(path: str, data: bytes, mode: int = 0o600) -> None:
     """Write a file whole or not at all."""
-    temporary = f"{path}.new"
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(temporary)
+    temporary = Path(f"{path}.new")
+    temporary.unlink(missing_ok=True)
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     with os.fdopen(fd, "wb") as handle:
         handle.write(data)
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 class Store:
@@ -44,33 +45,32 @@ class Store:
 
     def __init__(self, state_dir: str = STATE_DIR) -> None:
         self.state_dir = state_dir
-        self._instances = os.path.join(state_dir, "instances")
+        self._instances = Path(state_dir, "instances")
 
     def ensure(self) -> None:
         """Make the state folder."""
-        for path in (self.state_dir, self._instances):
-            os.makedirs(path, exist_ok=True)
-            os.chmod(path, 0o711)
+        for path in (Path(self.state_dir), self._instances):
+            path.mkdir(parents=True, exist_ok=True)
+            path.chmod(_PASS_THROUGH)
 
     def folder(self, name: str) -> str:
         """Return the folder of an instance."""
-        return os.path.join(self._instances, check_name(name))
+        return str(self._instances / check_name(name))
 
     def make_folder(self, name: str) -> str:
         """Make the folder of an instance and return it."""
         self.ensure()
-        folder = self.folder(name)
-        os.makedirs(folder, exist_ok=True)
-        os.chmod(folder, 0o711)
-        return folder
+        folder = Path(self.folder(name))
+        folder.mkdir(exist_ok=True)
+        folder.chmod(_PASS_THROUGH)
+        return str(folder)
 
     @contextlib.contextmanager
     def lock(self) -> t.Iterator[None]:
         """Hold off others that would choose the same address at the same time."""
         self.ensure()
-        fd = os.open(
-            os.path.join(self.state_dir, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
-        )
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        fd = os.open(f"{self.state_dir}/lock", flags, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
             yield
@@ -81,12 +81,12 @@ class Store:
         """Keep the record of an instance."""
         folder = self.make_folder(record["name"])
         data = json.dumps(record, indent=1, sort_keys=True).encode() + b"\n"
-        write_file(os.path.join(folder, "instance.json"), data)
+        write_file(f"{folder}/instance.json", data)
 
     def read(self, name: str) -> Record | None:
         """Return the record of an instance; None when there is none."""
         try:
-            with open(os.path.join(self.folder(name), "instance.json"), encoding="utf-8") as handle:
+            with open(f"{self.folder(name)}/instance.json", encoding="utf-8") as handle:
                 record = json.load(handle)
         except (FileNotFoundError, NotADirectoryError, ValueError):
             return None
@@ -108,22 +108,19 @@ class Store:
 
     def exists(self, name: str) -> bool:
         """Whether an instance has a folder."""
-        return os.path.isdir(self.folder(name))
+        return Path(self.folder(name)).is_dir()
 
     def remove(self, name: str) -> bool:
         """Remove the folder of an instance; return whether there was one."""
-        folder = self.folder(name)
-        if not os.path.isdir(folder):
+        folder = Path(self.folder(name))
+        if not folder.is_dir():
             return False
-        mounted = [entry.path for entry in os.scandir(folder) if os.path.ismount(entry.path)]
+        mounted = [path for path in folder.iterdir() if path.is_mount()]
         if mounted:
             # removing through a mount would remove what is mounted
             raise BackendError(
                 f"{name}: {mounted[0]} is still mounted",
-                remedy=(
-                    f"See what uses it (fuser -vm {mounted[0]}), end that, and remove the "
-                    f"instance again."
-                ),
+                remedy=f"See what uses it (fuser -vm {mounted[0]}), end that, and try again.",
             )
         shutil.rmtree(folder)
         return True
