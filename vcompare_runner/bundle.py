@@ -1,12 +1,13 @@
 # vcompare_runner: copyright the vcompare contributors, GPL-3.0-or-later (see LICENSE)
 """The bundle of a run: its schema, and loading it.
 
-A bundle is one folder (docs/contracts.md, "Bundle"). What is small (manifest, facts, blocks, proofs) becomes
-pydantic models. Samples may be millions, so they become columns (``samples.py``).
+A bundle is one folder (docs/contracts.md, "Bundle"). What is small (manifest, facts, blocks,
+proofs) becomes pydantic models. Samples may be millions, so they become columns (``samples.py``).
 
-What is wrong with a bundle is said in one of two ways. Where the record can't be trusted (no manifest, a line that
-is no JSON, a wrong type) loading ends with ``BundleError``. Where single records must not be used (an unfinished
-block, a value that can't be, a sample of another run) they are left out, and a ``Note`` says which and why.
+What is wrong with a bundle is said in one of two ways. Where the record can't be trusted (no
+manifest, a line that is no JSON, a wrong type) loading ends with ``BundleError``. Where single
+records must not be used (an unfinished block, a value that can't be, a sample of another run) they
+are left out, and a ``Note`` says which and why.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class ArmPlan(_Model):
 
     arm: str
     host: str
-    substrate: Substrate
+    substrate: Substrate | None = None
     planned: bool
     reason: str | None = None
 
@@ -202,7 +203,9 @@ def _explain(error: pydantic.ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     where = ".".join(str(part) for part in first["loc"])
     more = error.error_count() - 1
-    return f"{where + ': ' if where else ''}{first['msg']}" + (f" (and {more} more)" if more else "")
+    return f"{where + ': ' if where else ''}{first['msg']}" + (
+        f" (and {more} more)" if more else ""
+    )
 
 
 def _read_document(path: Path, model: type[M], remedy: str) -> M:
@@ -222,12 +225,15 @@ def read_manifest(folder: Path) -> Manifest:
     :raises BundleError: it is missing, is no manifest, or has a schema that we don't know.
     """
     if not folder.is_dir():
-        raise BundleError(f"there is no folder {folder}", "`vcompare runs` lists the runs that this machine has")
+        raise BundleError(
+            f"there is no folder {folder}", "`vcompare runs` lists the runs that this machine has"
+        )
     path = folder / "manifest.json"
     if not path.exists():
         raise BundleError(
             f"{folder} is no bundle: it has no manifest.json",
-            "name the folder of a run (runs/<run>); a run that stopped before its first block has no manifest yet: "
+            "name the folder of a run (runs/<run>); a run that stopped before its first block has "
+            "no manifest yet: "
             "`vcompare compare --resume RUN` goes on with it",
         )
     manifest = _read_document(
@@ -242,7 +248,10 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def _read_lines(path: Path, model: type[M], notes: list[Note]) -> list[M]:
-    """Read a file of JSON lines; a line that was cut off while it was being written is noted and left out."""
+    """Read a file of JSON lines.
+
+    A line that was cut off while it was being written is noted and left out.
+    """
     if not path.exists():
         return []
     records = []
@@ -267,7 +276,12 @@ def _of_this_run(records: list[t.Any], run: str, name: str, notes: list[Note]) -
     strangers = sorted({record.run for record in records} - {run})
     for stranger in strangers:
         count = sum(record.run == stranger for record in records)
-        notes.append(Note("other-run", f"{name}: {count} of its lines are of another run ({stranger}); left out"))
+        notes.append(
+            Note(
+                "other-run",
+                f"{name}: {count} of its lines are of another run ({stranger}); left out",
+            )
+        )
     return [record for record in records if record.run == run]
 
 
@@ -279,7 +293,8 @@ def _unique_blocks(blocks: list[BlockLine], notes: list[Note]) -> tuple[BlockLin
             notes.append(
                 Note(
                     "duplicate-block",
-                    f"blocks.jsonl: block {block.block} of {block.host} is there more than once; the last one counts",
+                    f"blocks.jsonl: block {block.block} of {block.host} is there more than once; "
+                    "the last one counts",
                 )
             )
         kept[key] = block
@@ -294,14 +309,16 @@ def _finished_proofs(
     unfinished: set[tuple[int, str]] = set()
     for proof in proofs:
         if (proof.block, proof.host) in finished:
-            # A block that was interrupted and done again has two lines: the later belongs to the finished one.
+            # A block that was interrupted and done again has two lines: the later belongs to the
+            # finished one.
             kept[proof.block, proof.host, proof.arm] = proof
         else:
             unfinished.add((proof.block, proof.host))
     for number, host in sorted(unfinished):
         notes.append(
             Note(
-                "unfinished-block", f"proofs.jsonl: block {number} of {host} was not finished; its proofs are not used"
+                "unfinished-block",
+                f"proofs.jsonl: block {number} of {host} was not finished; its proofs are not used",
             )
         )
     return tuple(kept[key] for key in sorted(kept))
@@ -319,15 +336,27 @@ def load_bundle(folder: Path) -> Bundle:
     """Load a bundle.
 
     :param folder: ``runs/<run>`` or a copy of it, from any machine.
-    :raises BundleError: it is missing or its record can't be trusted; the message names file and line.
+    :raises BundleError: it is missing or its record can't be trusted; the message names file and
+        line.
     """
     manifest = read_manifest(folder)
     notes: list[Note] = []
     blocks = _unique_blocks(
-        _of_this_run(_read_lines(folder / "blocks.jsonl", BlockLine, notes), manifest.run, "blocks.jsonl", notes), notes
+        _of_this_run(
+            _read_lines(folder / "blocks.jsonl", BlockLine, notes),
+            manifest.run,
+            "blocks.jsonl",
+            notes,
+        ),
+        notes,
     )
     proofs = _finished_proofs(
-        _of_this_run(_read_lines(folder / "proofs.jsonl", ProofLine, notes), manifest.run, "proofs.jsonl", notes),
+        _of_this_run(
+            _read_lines(folder / "proofs.jsonl", ProofLine, notes),
+            manifest.run,
+            "proofs.jsonl",
+            notes,
+        ),
         blocks,
         notes,
     )
@@ -335,16 +364,20 @@ def load_bundle(folder: Path) -> Bundle:
     notes += [Note("cut-off-line", text) for text in findings]
     notes += [
         Note(code, text)
-        for code, text in samples.judge(run=manifest.run, usable=usable_arms(blocks, proofs), blocks=blocks)
+        for code, text in samples.judge(
+            run=manifest.run, usable=usable_arms(blocks, proofs), blocks=blocks
+        )
     ]
     return Bundle(manifest, _read_facts(folder), blocks, proofs, samples, tuple(notes))
 
 
-def usable_arms(blocks: t.Iterable[BlockLine], proofs: t.Iterable[ProofLine]) -> dict[tuple[int, str, str], str]:
-    """Say for each (block, host, arm) of finished blocks why its samples don't count; empty when they do.
+def usable_arms(
+    blocks: t.Iterable[BlockLine], proofs: t.Iterable[ProofLine]
+) -> dict[tuple[int, str, str], str]:
+    """Say for each (block, host, arm) of finished blocks why its samples don't count, if so.
 
-    An arm that was refused, or that did not prove what it is, has no figures, whatever it measured. One that failed
-    in the middle keeps what it measured before.
+    An arm that was refused, or that did not prove what it is, has no figures, whatever it measured.
+    One that failed in the middle keeps what it measured before.
     """
     proven = {(proof.block, proof.host, proof.arm): proof for proof in proofs}
     verdict = {}

@@ -1,5 +1,8 @@
 # vcompare_runner: copyright the vcompare contributors, GPL-3.0-or-later (see LICENSE)
-"""Errors that are meant for the user: what happened, and what to do next. Never shown as a traceback."""
+"""Errors that are meant for the user: what happened, and what to do next.
+
+Never shown as a traceback.
+"""
 
 from __future__ import annotations
 

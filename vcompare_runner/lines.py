@@ -11,8 +11,8 @@ BROKEN_REMEDY = "restore the file from a copy of the bundle, or measure again"
 def is_cut_off(line: bytes) -> bool:
     """Say whether a line is the beginning of a JSON object and nothing else.
 
-    Such a line is left over when a run is interrupted (it need not be the last one: a resumed run appends after it).
-    Anything else that is no JSON means that the record can't be trusted.
+    Such a line is left over when a run is interrupted (it need not be the last one: a resumed run
+    appends after it). Anything else that is no JSON means that the record can't be trusted.
     """
     if not line.startswith(b"{"):
         return False
@@ -31,5 +31,6 @@ def is_cut_off(line: bytes) -> bool:
 def cut_off_text(name: str, number: int) -> str:
     """Words for the reader of a report about a line that was cut off."""
     return (
-        f"{name}, line {number}, was cut off while it was being written (the run was interrupted then); it was left out"
+        f"{name}, line {number}, was cut off while it was being written (the run was interrupted "
+        "then); it was left out"
     )

@@ -33,11 +33,11 @@ ACCELERATIONS: tuple[str, ...] = ("auto", "kvm", "tcg")
 
 
 def arm_order(arm: str) -> tuple[int, str]:
-    """Return a sort key that puts known arms into their usual order and others after them, by name."""
+    """Return a sort key: known arms in their usual order, others after them by name."""
     return (ARMS.index(arm) if arm in ARMS else len(ARMS), arm)
 
 
 def did_you_mean(word: str, known: t.Iterable[str]) -> str:
-    """Return ``did you mean 'kvm'?`` for a word that is close to a known one, else an empty string."""
+    """Return ``did you mean 'kvm'?`` for a word close to a known one, else an empty string."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
     return f"did you mean '{close[0]}'?" if close else ""

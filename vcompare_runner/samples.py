@@ -1,8 +1,10 @@
 # vcompare_runner: copyright the vcompare contributors, GPL-3.0-or-later (see LICENSE)
-"""Samples as columns: a bundle may have millions, and an object for each would cost minutes and gigabytes.
+"""Samples as columns.
 
-Lines are parsed in chunks, types are checked a column at a time; only a chunk with something wrong in it is looked
-at line by line, with the pydantic model, to name the line and the field.
+A bundle may have millions, and an object for each would cost minutes and gigabytes.
+
+Lines are parsed in chunks, types are checked a column at a time; only a chunk with something wrong
+in it is looked at line by line, with the pydantic model, to name the line and the field.
 """
 
 from __future__ import annotations
@@ -55,7 +57,10 @@ COLUMNS: tuple[str, ...] = (
 
 
 class Sample(pydantic.BaseModel):
-    """One sample, as docs/contracts.md has it. Used to explain what is wrong with a line, not to hold samples."""
+    """One sample, as docs/contracts.md has it.
+
+    Used to explain what is wrong with a line, not to hold samples.
+    """
 
     model_config = pydantic.ConfigDict(strict=True, extra="allow", populate_by_name=True)
 
@@ -164,7 +169,8 @@ class SampleTable:
     ) -> list[tuple[str, str]]:
         """Decide which samples count; set ``used`` and ``why_not``.
 
-        :param usable: reason why the samples of a (block, host, arm) don't count, empty when they do.
+        :param usable: reason why the samples of a (block, host, arm) don't count, empty when they
+            do.
         :returns: notes as (code, text), for what a reader must know.
         """
         notes: list[tuple[str, str]] = []
@@ -193,12 +199,19 @@ class SampleTable:
         return names + (f"; and {rest} more" if rest > 0 else "")
 
     def _leave_out_other_runs(self, run: str) -> list[tuple[str, str]]:
-        strangers = np.array([index for index, name in enumerate(self.run) if name != run], dtype=np.int64)
+        strangers = np.array(
+            [index for index, name in enumerate(self.run) if name != run], dtype=np.int64
+        )
         if not len(strangers):
             return []
         names = ", ".join(sorted({self.run[index] for index in strangers}))
         self._leave_out(strangers, "of another run")
-        return [("other-run", f"samples.jsonl: {len(strangers)} samples are of another run ({names}); left out")]
+        return [
+            (
+                "other-run",
+                f"samples.jsonl: {len(strangers)} samples are of another run ({names}); left out",
+            )
+        ]
 
     def _leave_out_blocks(
         self, usable: t.Mapping[tuple[int, str, str], str], finished: set[tuple[int, str]]
@@ -225,7 +238,8 @@ class SampleTable:
             notes.append(
                 (
                     "unfinished-block",
-                    f"samples.jsonl: block {block} of {host} was not finished; its samples are not used",
+                    f"samples.jsonl: block {block} of {host} was not finished; its samples are "
+                    "not used",
                 )
             )
         return notes
@@ -238,19 +252,33 @@ class SampleTable:
         if len(missing):
             self._leave_out(missing, "no value although its status is ok")
             notes.append(
-                ("missing-value", f"samples with status ok but no value, left out: {self._name_some(missing)}")
+                (
+                    "missing-value",
+                    f"samples with status ok but no value, left out: {self._name_some(missing)}",
+                )
             )
         with np.errstate(invalid="ignore"):
-            # Times and rates of work that was done are positive and finite; anything else was not measured.
-            impossible = np.flatnonzero(ok & self.has_value & ~(np.isfinite(self.value) & (self.value > 0)))
+            # Times and rates of work that was done are positive and finite; anything else was not
+            # measured.
+            impossible = np.flatnonzero(
+                ok & self.has_value & ~(np.isfinite(self.value) & (self.value > 0))
+            )
         for value in sorted({repr(float(self.value[index])) for index in impossible}):
-            same = np.array([index for index in impossible if repr(float(self.value[index])) == value], dtype=np.int64)
+            same = np.array(
+                [index for index in impossible if repr(float(self.value[index])) == value],
+                dtype=np.int64,
+            )
             self._leave_out(same, f"impossible value {value}")
-            notes.append(("impossible-value", f"impossible value {value}, left out: {self._name_some(same)}"))
+            notes.append(
+                ("impossible-value", f"impossible value {value}, left out: {self._name_some(same)}")
+            )
         odd = np.flatnonzero((self.status != OK) & self.has_value)
         if len(odd):
             notes.append(
-                ("unexpected-value", f"samples that are not ok yet have a value, not used: {self._name_some(odd)}")
+                (
+                    "unexpected-value",
+                    f"samples that are not ok yet have a value, not used: {self._name_some(odd)}",
+                )
             )
         return notes
 
@@ -258,15 +286,17 @@ class SampleTable:
         for index in np.flatnonzero(self.used & (self.status != OK)).tolist():
             self.used[index] = False
             self.why_not.setdefault(
-                index, f"{STATUS_NAMES[self.status[index]]}: {self.reason[index] or 'no reason given'}"
+                index,
+                f"{STATUS_NAMES[self.status[index]]}: {self.reason[index] or 'no reason given'}",
             )
 
     def _leave_out_duplicates(self) -> list[tuple[str, str]]:
         used = np.flatnonzero(self.used)
         if not len(used):
             return []
-        # A block that was interrupted after its samples were written is done again: the later samples belong to the
-        # finished block. Reversed, so that `unique` (which keeps the first of equals) keeps the last.
+        # A block that was interrupted after its samples were written is done again: the later
+        # samples belong to the finished block. Reversed, so that `unique` (which keeps the first of
+        # equals) keeps the last.
         backwards = used[::-1]
         rows = np.stack([self.series[backwards], self.block[backwards], self.iteration[backwards]])
         order = np.lexsort(rows[::-1])
@@ -275,7 +305,12 @@ class SampleTable:
         if not len(earlier):
             return []
         self._leave_out(earlier, "measured again later")
-        return [("duplicate-sample", f"samples that are there again later, left out: {self._name_some(earlier)}")]
+        return [
+            (
+                "duplicate-sample",
+                f"samples that are there again later, left out: {self._name_some(earlier)}",
+            )
+        ]
 
 
 _fields = operator.itemgetter(*COLUMNS)
@@ -284,8 +319,8 @@ _fields = operator.itemgetter(*COLUMNS)
 def read_samples(path: Path) -> tuple[SampleTable, list[str]]:
     """Read ``samples.jsonl``.
 
-    :returns: the table (all samples marked as used; ``SampleTable.judge`` decides), and what is to be said about lines
-        that were cut off.
+    :returns: the table (all samples marked as used; ``SampleTable.judge`` decides), and what is to
+        be said about lines that were cut off.
     :raises BundleError: a line is no sample; the message names line and field.
     """
     findings: list[str] = []
@@ -300,7 +335,10 @@ def read_samples(path: Path) -> tuple[SampleTable, list[str]]:
                 if parsed is not None:
                     for name, column in parsed.items():
                         columns[name] += column
-                    keys = map(SeriesKey._make, zip(*(parsed[field] for field in SeriesKey._fields), strict=True))
+                    keys = map(
+                        SeriesKey._make,
+                        zip(*(parsed[field] for field in SeriesKey._fields), strict=True),
+                    )
                     series += [codes.setdefault(key, len(codes)) for key in keys]
                 first += len(chunk)
     value = np.array(columns["value"], dtype=np.float64)
@@ -328,12 +366,16 @@ def read_samples(path: Path) -> tuple[SampleTable, list[str]]:
     )
 
 
-def _parse_chunk(path: Path, chunk: list[bytes], first: int, findings: list[str]) -> dict[str, list[t.Any]] | None:
+def _parse_chunk(
+    path: Path, chunk: list[bytes], first: int, findings: list[str]
+) -> dict[str, list[t.Any]] | None:
     """Parse some lines into columns; ``None`` when there is nothing in them."""
     try:
         # A blank line makes this fail too; it is skipped on the slow path.
         records = pydantic_core.from_json(b"[" + b",".join(chunk) + b"]", cache_strings="all")
-        columns = dict(zip(COLUMNS, map(list, zip(*map(_fields, records), strict=True)), strict=True))
+        columns = dict(
+            zip(COLUMNS, map(list, zip(*map(_fields, records), strict=True)), strict=True)
+        )
         if len(records) == len(chunk) and _types_hold(columns):
             return columns
     except (ValueError, KeyError, TypeError):
@@ -342,12 +384,14 @@ def _parse_chunk(path: Path, chunk: list[bytes], first: int, findings: list[str]
 
 
 def _types_hold(columns: t.Mapping[str, list[t.Any]]) -> bool:
-    return all(set(map(type, columns[name])) <= allowed for name, allowed in _TYPES.items()) and all(
-        set(columns[name]) <= words for name, words in _WORDS.items()
-    )
+    return all(
+        set(map(type, columns[name])) <= allowed for name, allowed in _TYPES.items()
+    ) and all(set(columns[name]) <= words for name, words in _WORDS.items())
 
 
-def _parse_lines(path: Path, chunk: list[bytes], first: int, findings: list[str]) -> dict[str, list[t.Any]] | None:
+def _parse_lines(
+    path: Path, chunk: list[bytes], first: int, findings: list[str]
+) -> dict[str, list[t.Any]] | None:
     columns: dict[str, list[t.Any]] = {name: [] for name in COLUMNS}
     for number, line in enumerate(chunk, start=first):
         line = line.strip()
@@ -362,8 +406,12 @@ def _parse_lines(path: Path, chunk: list[bytes], first: int, findings: list[str]
             problem = error.errors(include_url=False)[0]
             where = ".".join(map(str, problem["loc"]))
             raise BundleError(
-                f"{path}, line {number}, is no sample: {where + ': ' if where else ''}{problem['msg']}", BROKEN_REMEDY
+                f"{path}, line {number}, is no sample: "
+                f"{where + ': ' if where else ''}{problem['msg']}",
+                BROKEN_REMEDY,
             ) from error
         for name in COLUMNS:
-            columns[name].append(sample.schema_version if name == "schema" else getattr(sample, name))
+            columns[name].append(
+                sample.schema_version if name == "schema" else getattr(sample, name)
+            )
     return columns if columns["run"] else None

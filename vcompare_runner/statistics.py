@@ -1,14 +1,15 @@
 # vcompare_runner: copyright the vcompare contributors, GPL-3.0-or-later (see LICENSE)
 """From samples to ratios with intervals.
 
-The block (a fresh instance of every arm, one after the other) is the unit: samples of one boot are correlated, so
-that more iterations within a block don't make a figure more certain, only more blocks do. See T. Kalibera and
-R. Jones, "Rigorous benchmarking in reasonable time", ISMM 2013, sections 4 to 6 (repetition at the highest level that
-varies), https://doi.org/10.1145/2464157.2464160.
+The block (a fresh instance of every arm, one after the other) is the unit: samples of one boot are
+correlated, so that more iterations within a block don't make a figure more certain, only more
+blocks do. See T. Kalibera and R. Jones, "Rigorous benchmarking in reasonable time", ISMM 2013,
+sections 4 to 6 (repetition at the highest level that varies),
+https://doi.org/10.1145/2464157.2464160.
 
-Arms are compared within a block, as log ratios: whatever slows a whole block down (a noisy neighbour, a warm CPU)
-slows both sides and cancels. Ratios are compared on the log scale since 2 and 1/2 are equally far from 1; medians and
-percentile intervals carry over by ``exp``.
+Arms are compared within a block, as log ratios: whatever slows a whole block down (a noisy
+neighbour, a warm CPU) slows both sides and cancels. Ratios are compared on the log scale since 2
+and 1/2 are equally far from 1; medians and percentile intervals carry over by ``exp``.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ LEVEL = 0.95
 # Below this many pairs there is no interval: see `attainable_coverage`.
 MIN_PAIRS = 5
 
-# Efron and Tibshirani, "An Introduction to the Bootstrap" (1993), section 13.3, want at least 1,000 resamples for
-# percentile intervals; the Monte Carlo error of an end does not grow with the number of blocks, so that large runs can
-# do with fewer.
+# Efron and Tibshirani, "An Introduction to the Bootstrap" (1993), section 13.3, want at least 1,000
+# resamples for percentile intervals; the Monte Carlo error of an end does not grow with the number
+# of blocks, so that large runs can do with fewer.
 _RESAMPLES_SMALL = 9999
 _RESAMPLES_LARGE = 1999
 _LARGE = 200
@@ -62,7 +63,8 @@ class Comparison:
 
     :param baseline: (arm, host) that it is compared with.
     :param blocks: numbers of the blocks that both have a value in.
-    :param log_ratios: natural logarithm of arm / baseline, one per block. Claims will be tested on these.
+    :param log_ratios: natural logarithm of arm / baseline, one per block. Claims will be tested on
+        these.
     :param ratio: exp of their median; ``None`` when there is no pair.
     :param interval: ``None`` when there are too few pairs; ``reason`` says so.
     """
@@ -82,7 +84,8 @@ class ArmFigures:
     :param values: block number → median of the block's iterations (warm-up left out).
     :param samples: how many samples they are made of.
     :param median: median of the block values; ``None`` when there is no value.
-    :param comparison: ``None`` for the baseline itself and where there is none; ``reason`` says why.
+    :param comparison: ``None`` for the baseline itself and where there is none; ``reason`` says
+        why.
     """
 
     arm: str
@@ -96,7 +99,10 @@ class ArmFigures:
 
 @dataclasses.dataclass(frozen=True)
 class ScenarioFigures:
-    """All arms in one scenario and metric. ``direction`` says what is better: ``lower`` or ``higher``."""
+    """All arms in one scenario and metric.
+
+    ``direction`` says what is better: ``lower`` or ``higher``.
+    """
 
     scenario: str
     metric: str
@@ -107,24 +113,26 @@ class ScenarioFigures:
 
 
 def attainable_coverage(pairs: int) -> float:
-    """Return how often the range from the smallest to the largest of n values covers the true median: 1 − 2^(1−n).
+    """Return how often the range of n values covers the true median: 1 − 2^(1−n).
 
-    All values lie on the same side of the median with probability 2·(1/2)^n (H. A. David and H. N. Nagaraja, "Order
-    Statistics", 3rd edition, section 7.1). A bootstrap of the median can't reach beyond the observed values, so that
-    this bounds its coverage: 75% with 3 blocks, 87.5% with 4, 93.75% with 5.
+    All values lie on the same side of the median with probability 2·(1/2)^n (H. A. David and H. N.
+    Nagaraja, "Order Statistics", 3rd edition, section 7.1). A bootstrap of the median can't reach
+    beyond the observed values, so that this bounds its coverage: 75% with 3 blocks, 87.5% with 4,
+    93.75% with 5.
     """
     return 1.0 - 2.0 ** (1 - pairs) if pairs > 0 else 0.0
 
 
 def bootstrap_interval(log_ratios: np.ndarray, seed: t.Sequence[int]) -> Interval | None:
-    """Return the percentile bootstrap interval of the median ratio, with blocks as the units that are drawn.
+    """Return the percentile bootstrap interval of the median ratio; blocks are what is drawn.
 
     :param log_ratios: one per block.
     :param seed: entropy; the same seed and figures give the same interval.
     :returns: ``None`` with fewer than ``MIN_PAIRS`` blocks.
 
-    Source: Efron and Tibshirani (1993), section 13.3, by ``scipy.stats.bootstrap``. The percentile method, not BCa:
-    BCa's acceleration comes from a jackknife, which is not consistent for the median (same book, section 11.6).
+    Source: Efron and Tibshirani (1993), section 13.3, by ``scipy.stats.bootstrap``. The percentile
+    method, not BCa: BCa's acceleration comes from a jackknife, which is not consistent for the
+    median (same book, section 11.6).
     """
     pairs = len(log_ratios)
     if pairs < MIN_PAIRS:
@@ -144,31 +152,47 @@ def bootstrap_interval(log_ratios: np.ndarray, seed: t.Sequence[int]) -> Interva
 
 
 def compare(
-    values: t.Mapping[int, float], baseline: t.Mapping[int, float], baseline_of: tuple[str, str], seed: t.Sequence[int]
+    values: t.Mapping[int, float],
+    baseline: t.Mapping[int, float],
+    baseline_of: tuple[str, str],
+    seed: t.Sequence[int],
 ) -> Comparison:
-    """Compare an arm with its baseline: log(arm / baseline) within each block, their median, and its interval.
+    """Compare an arm with its baseline: log(arm / baseline) of each block, their median, interval.
 
     :param values: block number → figure, positive.
     :param baseline: the same for the baseline; only blocks that both have are used.
     """
     blocks = tuple(sorted(set(values) & set(baseline)))
-    log_ratios = np.array([math.log(values[block] / baseline[block]) for block in blocks], dtype=np.float64)
+    log_ratios = np.array(
+        [math.log(values[block] / baseline[block]) for block in blocks], dtype=np.float64
+    )
     if not blocks:
         return Comparison(
-            baseline_of, (), log_ratios, None, None, f"no block has a figure of both it and {baseline_of[0]}"
+            baseline_of,
+            (),
+            log_ratios,
+            None,
+            None,
+            f"no block has a figure of both it and {baseline_of[0]}",
         )
     interval = bootstrap_interval(log_ratios, seed)
     reason = None
     if interval is None:
         reason = (
-            f"{len(blocks)} paired {'block' if len(blocks) == 1 else 'blocks'}: a 95% interval needs "
+            f"{len(blocks)} paired {'block' if len(blocks) == 1 else 'blocks'}: a 95% interval "
+            "needs "
             f"at least {MIN_PAIRS}"
         )
-    return Comparison(baseline_of, blocks, log_ratios, math.exp(float(np.median(log_ratios))), interval, reason)
+    return Comparison(
+        baseline_of, blocks, log_ratios, math.exp(float(np.median(log_ratios))), interval, reason
+    )
 
 
 def block_values(bundle: Bundle) -> dict[SeriesKey, tuple[dict[int, float], int]]:
-    """Return for each series: block number → median of its used, not warm-up iterations; and how many those are."""
+    """Return for each series.
+
+    Block number → median of its used, not warm-up iterations; and how many those are.
+    """
     samples = bundle.samples
     chosen = np.flatnonzero(samples.used & ~samples.warmup & (samples.status == OK))
     order = np.lexsort((samples.block[chosen], samples.series[chosen]))
@@ -189,8 +213,9 @@ def block_values(bundle: Bundle) -> dict[SeriesKey, tuple[dict[int, float], int]
 def choose_baseline(host: str, bare_hosts: t.Collection[str]) -> tuple[str | None, str | None]:
     """Say which host's bare figures an arm is compared with, or why with none.
 
-    The same host's where it has some; otherwise those of the only host that has (bare may be an equal machine without
-    a hypervisor). With several to choose from there is no right one, and none is guessed.
+    The same host's where it has some; otherwise those of the only host that has (bare may be an
+    equal machine without a hypervisor). With several to choose from there is no right one, and none
+    is guessed.
     """
     if host in bare_hosts:
         return host, None
@@ -202,11 +227,13 @@ def choose_baseline(host: str, bare_hosts: t.Collection[str]) -> tuple[str | Non
 
 
 def analyse(bundle: Bundle) -> tuple[ScenarioFigures, ...]:
-    """Compute all figures of a bundle: per scenario, metric and variant, every arm and its ratio to bare.
+    """Compute all figures: per scenario, metric and variant, every arm and its ratio to bare.
 
     Scenarios come in the order of the profile, arms in their usual order.
     """
-    per_scenario: dict[tuple[str, str, str, str, str], dict[tuple[str, str], tuple[dict[int, float], int]]] = {}
+    per_scenario: dict[
+        tuple[str, str, str, str, str], dict[tuple[str, str], tuple[dict[int, float], int]]
+    ] = {}
     for key, figures in block_values(bundle).items():
         scenario = (key.scenario, key.metric, key.unit, key.direction, key.variant)
         per_scenario.setdefault(scenario, {})[key.arm, key.host] = figures
@@ -220,17 +247,21 @@ def analyse(bundle: Bundle) -> tuple[ScenarioFigures, ...]:
 
 
 def _figures(
-    scenario: tuple[str, ...], arms: t.Mapping[tuple[str, str], tuple[dict[int, float], int]], seed: int
+    scenario: tuple[str, ...],
+    arms: t.Mapping[tuple[str, str], tuple[dict[int, float], int]],
+    seed: int,
 ) -> tuple[ArmFigures, ...]:
     bare_hosts = [host for (arm, host), (values, _count) in arms.items() if arm == BARE and values]
     figures = []
-    for (arm, host), (values, count) in sorted(arms.items(), key=lambda item: (arm_order(item[0][0]), item[0][1])):
+    for (arm, host), (values, count) in sorted(
+        arms.items(), key=lambda item: (arm_order(item[0][0]), item[0][1])
+    ):
         comparison, reason = None, None
         if arm != BARE:
             bare_host, reason = choose_baseline(host, bare_hosts)
             if bare_host is not None:
-                # Each comparison has random numbers of its own, so that one more scenario or arm does not move the
-                # intervals of the others.
+                # Each comparison has random numbers of its own, so that one more scenario or arm
+                # does not move the intervals of the others.
                 entropy = [seed, zlib.crc32("\0".join((*scenario, arm, host)).encode())]
                 comparison = compare(values, arms[BARE, bare_host][0], (BARE, bare_host), entropy)
         median = float(np.median(list(values.values()))) if values else None

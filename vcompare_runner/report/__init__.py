@@ -1,5 +1,7 @@
 # vcompare_runner: copyright the vcompare contributors, GPL-3.0-or-later (see LICENSE)
-"""The report: a pure function of the bundle. The same bundle gives the same bytes, on any day and machine.
+"""The report: a pure function of the bundle.
+
+The same bundle gives the same bytes, on any day and machine.
 
 =============== ==========================================================
 ``index.html``  for reading: one file, no network, no JavaScript
@@ -11,7 +13,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from vcompare_runner.bundle import Bundle, load_bundle
@@ -26,12 +27,15 @@ def write_report(bundle_dir: Path, output: Path | None = None) -> Path:
     """Make the report of a bundle.
 
     :param bundle_dir: the bundle's folder; nothing in it is changed but ``report/``.
-    :param output: folder to write to; ``report/`` of the bundle by default. It is made when it is missing.
+    :param output: folder to write to; ``report/`` of the bundle by default. It is made when it is
+        missing.
     :returns: path of ``index.html``.
     :raises BundleError: the bundle is missing or broken.
     :raises VcompareError: the output folder can't be written.
     """
-    return write_report_of(load_bundle(Path(bundle_dir)), Path(output) if output else Path(bundle_dir) / "report")
+    return write_report_of(
+        load_bundle(Path(bundle_dir)), Path(output) if output else Path(bundle_dir) / "report"
+    )
 
 
 def write_report_of(bundle: Bundle, output: Path) -> Path:
@@ -47,13 +51,16 @@ def write_report_of(bundle: Bundle, output: Path) -> Path:
         return _write(output / INDEX, html.render(report))
     except OSError as error:
         raise VcompareError(
-            f"the report can't be written to {output}: {error.strerror}", "name another folder with --output"
+            f"the report can't be written to {output}: {error.strerror}",
+            "name another folder with --output",
         ) from error
 
 
 def _write(path: Path, text: str) -> Path:
-    """Replace a file in one step: whoever reads it meanwhile sees the old or the new one, never half of it."""
+    """Replace a file in one step.
+
+    Whoever reads it meanwhile sees the old or the new one, never half of it.
+    """
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_text(text, encoding="utf-8", newline="\n")
-    os.replace(temporary, path)
-    return path
+    return temporary.replace(path)

@@ -1,8 +1,9 @@
 # vcompare_runner: copyright the vcompare contributors, GPL-3.0-or-later (see LICENSE)
-"""The picture of a scenario: each arm's ratio to bare with its interval, and the blocks that it is made of.
+"""The picture of a scenario: each arm's ratio to bare, its interval, and the blocks behind it.
 
-The SVG goes into the HTML as it is. So its colours are CSS variables (light and dark follow the reader), its text is
-text (it can be read aloud, found and copied), its ids are unique within the page, and nothing in it depends on the day.
+The SVG goes into the HTML as it is. So its colours are CSS variables (light and dark follow the
+reader), its text is text (it can be read aloud, found and copied), its ids are unique within the
+page, and nothing in it depends on the day.
 """
 
 from __future__ import annotations
@@ -24,11 +25,17 @@ _COLOURS = {
     "#060606": "var(--worse)",
 }
 _TEXT, _MUTED, _LINE, _NEUTRAL, _BETTER, _WORSE = _COLOURS
-_OF_VERDICT: t.Mapping[str | None, str] = {"better": _BETTER, "worse": _WORSE, "not distinguished": _NEUTRAL}
+_OF_VERDICT: t.Mapping[str | None, str] = {
+    "better": _BETTER,
+    "worse": _WORSE,
+    "not distinguished": _NEUTRAL,
+}
 _FONT = "DejaVu Sans"
 
 
-def scenario_svg(scenario: t.Mapping[str, t.Any], slug: str, ambiguous: t.Collection[str]) -> str | None:
+def scenario_svg(
+    scenario: t.Mapping[str, t.Any], slug: str, ambiguous: t.Collection[str]
+) -> str | None:
     """Draw one scenario of the report.
 
     :param slug: prefix of all ids.
@@ -51,7 +58,9 @@ def scenario_svg(scenario: t.Mapping[str, t.Any], slug: str, ambiguous: t.Collec
     with matplotlib.rc_context(settings):
         below, rows_high = 0.52, 0.48 * len(rows)
         figure = Figure(figsize=(10.2, below + rows_high + 0.05))
-        axes = figure.add_axes((0.13, below / (below + rows_high + 0.05), 0.85, rows_high / (below + rows_high + 0.05)))
+        axes = figure.add_axes(
+            (0.13, below / (below + rows_high + 0.05), 0.85, rows_high / (below + rows_high + 0.05))
+        )
         low, high, logarithmic = _range(rows)
         axes.set_xscale("log" if logarithmic else "linear")
         axes.set_xlim(low, high)
@@ -67,7 +76,12 @@ def scenario_svg(scenario: t.Mapping[str, t.Any], slug: str, ambiguous: t.Collec
         axes.set_axisbelow(True)
         axes.tick_params(colors=_TEXT, length=0, pad=6)
         axes.tick_params(axis="x", labelcolor=_MUTED)
-        axes.set_xlabel(f"ratio to bare, {words.better(scenario['direction'])}", color=_MUTED, fontsize=9, labelpad=6)
+        axes.set_xlabel(
+            f"ratio to bare, {words.better(scenario['direction'])}",
+            color=_MUTED,
+            fontsize=9,
+            labelpad=6,
+        )
         for spine in axes.spines.values():
             spine.set_visible(False)
         buffer = io.StringIO()
@@ -83,17 +97,30 @@ def scenario_svg(scenario: t.Mapping[str, t.Any], slug: str, ambiguous: t.Collec
 
 def _draw_arm(axes: t.Any, position: int, entry: t.Mapping[str, t.Any]) -> None:
     points = [math.exp(item["log_ratio"]) for item in entry["block_ratios"]]
-    # The blocks lie below the estimate, in the order they ran, so that a trend would be seen as a slope.
+    # The blocks lie below the estimate, in the order they ran, so that a trend would be seen as a
+    # slope.
     steps = max(len(points) - 1, 1)
     heights = [position + 0.14 + 0.2 * number / steps for number in range(len(points))]
     axes.plot(
-        points, heights, linestyle="none", marker="o", markersize=3.2, markeredgewidth=0, color=_MUTED, alpha=0.55
+        points,
+        heights,
+        linestyle="none",
+        marker="o",
+        markersize=3.2,
+        markeredgewidth=0,
+        color=_MUTED,
+        alpha=0.55,
     )
     colour = _OF_VERDICT.get(entry["compared"], _NEUTRAL)
     if entry["interval"]:
         ends = (entry["interval"]["low"], entry["interval"]["high"])
         axes.plot(
-            ends, (position - 0.08, position - 0.08), color=colour, linewidth=2.6, solid_capstyle="butt", zorder=3
+            ends,
+            (position - 0.08, position - 0.08),
+            color=colour,
+            linewidth=2.6,
+            solid_capstyle="butt",
+            zorder=3,
         )
     # Hollow without an interval: there is an estimate, but nothing to say how sure it is.
     axes.plot(
@@ -128,15 +155,26 @@ def _ticks(low: float, high: float, logarithmic: bool) -> list[float]:
     if logarithmic:
         steps = (1.0, 2.0, 5.0) if high / low < 200 else (1.0,)
         powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-        return [tick for power in powers for step in steps if low <= (tick := round(step * 10.0**power, 12)) <= high]
-    step = next(step for step in (0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5, 1.0) if (high - low) / step <= 8)
+        return [
+            tick
+            for power in powers
+            for step in steps
+            if low <= (tick := round(step * 10.0**power, 12)) <= high
+        ]
+    step = next(
+        step for step in (0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5, 1.0) if (high - low) / step <= 8
+    )
     first = math.ceil(low / step)
     return [round(number * step, 6) for number in range(first, math.floor(high / step) + 1)]
 
 
 def _spoken(entry: t.Mapping[str, t.Any]) -> str:
     interval = entry["interval"]
-    between = f", 95% interval {words.interval(interval)[1:-1].replace(',', ' to')}" if interval else ", no interval"
+    between = (
+        f", 95% interval {words.interval(interval)[1:-1].replace(',', ' to')}"
+        if interval
+        else ", no interval"
+    )
     return f"{entry['arm']} {words.ratio(entry['ratio'])[:-1]} times bare{between}"
 
 
@@ -156,7 +194,8 @@ def _inline(svg: str, slug: str, label: str) -> str:
     svg = re.sub(r"font: ([\d.]+)px [^;\"]*(?=[;\"])", r"font: \1px var(--font)", svg)
     box = re.search(r'viewBox="([^"]+)"', svg)
     head = svg.index(">") + 1
-    opening = f'<svg class="plot" viewBox="{box.group(1) if box else ""}" role="img" aria-label="{_attribute(label)}">'
+    view_box = box.group(1) if box else ""
+    opening = f'<svg class="plot" viewBox="{view_box}" role="img" aria-label="{_attribute(label)}">'
     return opening + svg[head:].strip()
 
 

@@ -15,4 +15,8 @@ def render(report: Report) -> str:
         scenario_svg(scenario, slug, context["ambiguous"])
         for scenario, slug in zip(report["scenarios"], context["slugs"], strict=True)
     ]
-    return view.environment(autoescape=True).get_template("index.html.j2").render(context, pictures=pictures)
+    return (
+        view.environment(autoescape=True)
+        .get_template("index.html.j2")
+        .render(context, pictures=pictures)
+    )

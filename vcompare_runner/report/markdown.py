@@ -17,10 +17,9 @@ def render(report: Report) -> str:
 
 
 def cell(value: t.Any) -> str:
-    """Make a text fit into one cell of a table, with nothing in it that Markdown or HTML would act on."""
+    """Make a text fit into one cell, with nothing in it that Markdown or HTML would act on."""
     text = words.NO_VALUE if value is None or value == "" else str(value)
-    for character in "\\`*_[]<>|":
-        text = text.replace(
-            character, f"\\{character}" if character not in "<>" else {"<": "&lt;", ">": "&gt;"}[character]
-        )
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    for character in "\\`*_[]|":
+        text = text.replace(character, f"\\{character}")
     return " ".join(text.split())

@@ -1,5 +1,7 @@
 # vcompare_runner: copyright the vcompare contributors, GPL-3.0-or-later (see LICENSE)
-"""The content of a report as plain data: it is ``report.json``, and what the other formats are rendered from.
+"""The content of a report as plain data.
+
+It is ``report.json``, and what the other formats are rendered from.
 
 Keys:
 
@@ -22,7 +24,7 @@ from __future__ import annotations
 import json
 import typing as t
 
-from vcompare_runner.bundle import ArmPlan, BlockLine, Bundle, ProofLine
+from vcompare_runner.bundle import ArmPlan, BlockLine, Bundle, Note, ProofLine, Substrate
 from vcompare_runner.names import ARMS, BARE, NESTED_TCG, arm_order
 from vcompare_runner.statistics import MIN_PAIRS, ArmFigures, Comparison, ScenarioFigures
 
@@ -53,7 +55,10 @@ def build(bundle: Bundle, figures: t.Sequence[ScenarioFigures]) -> Report:
         "scenarios": [_scenario(scenario) for scenario in figures],
         "claims": [],
         "problems": _problems(bundle, arms),
-        "notes": [{"code": note.code, "text": note.text} for note in (*bundle.notes, *_own_notes(bundle, figures))],
+        "notes": [
+            {"code": note.code, "text": note.text}
+            for note in (*bundle.notes, *_own_notes(bundle, figures))
+        ],
         "provenance": {
             "versions": manifest.versions,
             "image": manifest.image.model_dump() if manifest.image else None,
@@ -65,7 +70,10 @@ def build(bundle: Bundle, figures: t.Sequence[ScenarioFigures]) -> Report:
 
 
 def to_json(report: Report) -> str:
-    """Render ``report.json``. NaN and infinity are no JSON, so that they are an error here, not a surprise later."""
+    """Render ``report.json``.
+
+    NaN and infinity are no JSON, so that they are an error here, not a surprise later.
+    """
     return json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
@@ -77,21 +85,27 @@ def _plans(bundle: Bundle) -> list[ArmPlan]:
         for outcome in block.arms:
             key = (outcome.arm, block.host)
             if key not in plans:
-                substrate = substrates.get(block.host) or bundle.manifest.lab.substrate or "metal"
-                plans[key] = ArmPlan(arm=outcome.arm, host=block.host, substrate=substrate, planned=True)  # type: ignore[arg-type]
+                plans[key] = ArmPlan(
+                    arm=outcome.arm,
+                    host=block.host,
+                    substrate=substrates.get(block.host),
+                    planned=True,
+                )
     return sorted(plans.values(), key=lambda plan: (arm_order(plan.arm), plan.host))
 
 
-def _substrates(bundle: Bundle) -> dict[str, str]:
-    substrates = {plan.host: str(plan.substrate) for plan in bundle.manifest.arms}
-    substrates |= {facts.host: str(facts.substrate) for facts in bundle.facts.values() if facts.substrate}
+def _substrates(bundle: Bundle) -> dict[str, Substrate]:
+    sources = (*bundle.manifest.arms, *bundle.facts.values())
+    substrates = {source.host: source.substrate for source in sources if source.substrate}
     return dict(sorted(substrates.items()))
 
 
 def _blocks_finished(bundle: Bundle) -> int:
     """Count the block numbers that every host with a planned arm has finished."""
     hosts = {plan.host for plan in bundle.manifest.arms if plan.planned}
-    finished = [{block.block for block in bundle.blocks if block.host == host} for host in sorted(hosts)]
+    finished = [
+        {block.block for block in bundle.blocks if block.host == host} for host in sorted(hosts)
+    ]
     return len(set.intersection(*finished)) if finished else 0
 
 
@@ -105,12 +119,15 @@ def _arm(bundle: Bundle, plan: ArmPlan) -> dict[str, t.Any]:
     ]
     proofs = [line for line in bundle.proofs if (line.host, line.arm) == (plan.host, plan.arm)]
     proven = sum(line.proven for line in proofs)
-    counts = {status: sum(o.status == status for _b, o in outcomes) for status in ("ok", "failed", "refused")}
+    counts = {
+        status: sum(o.status == status for _b, o in outcomes)
+        for status in ("ok", "failed", "refused")
+    }
     state, reason = _state(plan, outcomes, proofs, counts)
     return {
         "arm": plan.arm,
         "host": plan.host,
-        "substrate": str(plan.substrate),
+        "substrate": plan.substrate,
         "planned": plan.planned,
         "state": state,
         "proven": bool(proofs) and proven == len(proofs) and len(proofs) >= len(outcomes),
@@ -126,11 +143,20 @@ def _arm(bundle: Bundle, plan: ArmPlan) -> dict[str, t.Any]:
 
 
 def _state(
-    plan: ArmPlan, outcomes: t.Sequence[tuple[BlockLine, t.Any]], proofs: t.Sequence[ProofLine], counts: dict[str, int]
+    plan: ArmPlan,
+    outcomes: t.Sequence[tuple[BlockLine, t.Any]],
+    proofs: t.Sequence[ProofLine],
+    counts: dict[str, int],
 ) -> tuple[str, str | None]:
-    """Return the arm's state (``ok``, ``partial``, ``failed``, ``refused``, ``not measured``) and the reason."""
-    reasons = list(dict.fromkeys(o.reason or "no reason given" for _b, o in outcomes if o.status != "ok"))
-    reasons += [line.reason or "a proof did not hold" for line in proofs if not line.proven and not line.reason]
+    """Return the state (``ok``, ``partial``, ``failed``, ``refused``, ``not measured``) and why."""
+    reasons = list(
+        dict.fromkeys(o.reason or "no reason given" for _b, o in outcomes if o.status != "ok")
+    )
+    reasons += [
+        line.reason or "a proof did not hold"
+        for line in proofs
+        if not line.proven and not line.reason
+    ]
     reason = "; ".join(dict.fromkeys(reasons)) or None
     if not plan.planned:
         return "refused", plan.reason or "no reason given"
@@ -224,7 +250,7 @@ def _interval(comparison: Comparison | None) -> dict[str, float] | None:
 
 
 def _verdict(comparison: Comparison | None, direction: str) -> str | None:
-    """Say ``better`` or ``worse`` only where the interval excludes 1, ``not distinguished`` where it does not.
+    """Say ``better`` or ``worse`` where the interval excludes 1, else ``not distinguished``.
 
     ``None`` where there is no interval: then nothing can be said.
     """
@@ -236,11 +262,16 @@ def _verdict(comparison: Comparison | None, direction: str) -> str | None:
 
 
 def _problems(bundle: Bundle, arms: t.Sequence[dict[str, t.Any]]) -> list[dict[str, t.Any]]:
-    """List what was refused or failed: arms that were left out, blocks of an arm, single measurements."""
+    """List what was refused or failed.
+
+    Arms that were left out, blocks of an arm, single measurements.
+    """
     problems: list[dict[str, t.Any]] = []
     for arm in arms:
         if not arm["planned"] or not arm["blocks"]:
-            problems.append(_problem(arm["arm"], arm["host"], arm["state"], arm["reason"], None, []))
+            problems.append(
+                _problem(arm["arm"], arm["host"], arm["state"], arm["reason"], None, [])
+            )
     outcomes: dict[tuple[str, str, str, str], list[int]] = {}
     for block in bundle.blocks:
         for outcome in block.arms:
@@ -249,7 +280,11 @@ def _problems(bundle: Bundle, arms: t.Sequence[dict[str, t.Any]]) -> list[dict[s
                 outcomes.setdefault(key, []).append(block.block)
     for (name, host, status, reason), numbers in outcomes.items():
         problems.append(_problem(name, host, status, reason, None, numbers))
-    said = {(problem["arm"], problem["host"], number) for problem in problems for number in problem["blocks"]}
+    said = {
+        (problem["arm"], problem["host"], number)
+        for problem in problems
+        for number in problem["blocks"]
+    }
     samples = bundle.samples
     single: dict[tuple[str, str, str, str, str], set[int]] = {}
     for index, why in samples.why_not.items():
@@ -257,41 +292,61 @@ def _problems(bundle: Bundle, arms: t.Sequence[dict[str, t.Any]]) -> list[dict[s
         number = int(samples.block[index])
         status, _colon, reason = why.partition(": ")
         if status in ("failed", "refused") and (key_of.arm, key_of.host, number) not in said:
-            single.setdefault((key_of.arm, key_of.host, status, reason, key_of.scenario), set()).add(number)
+            single.setdefault(
+                (key_of.arm, key_of.host, status, reason, key_of.scenario), set()
+            ).add(number)
     for (name, host, status, reason, scenario), single_numbers in single.items():
         problems.append(_problem(name, host, status, reason, scenario, sorted(single_numbers)))
-    return sorted(problems, key=lambda p: (arm_order(p["arm"]), p["host"], p["scenario"] or "", p["blocks"]))
+    return sorted(
+        problems, key=lambda p: (arm_order(p["arm"]), p["host"], p["scenario"] or "", p["blocks"])
+    )
 
 
 def _problem(
     arm: str, host: str, status: str, reason: str | None, scenario: str | None, blocks: list[int]
 ) -> dict[str, t.Any]:
-    return {"arm": arm, "host": host, "status": status, "reason": reason, "scenario": scenario, "blocks": blocks}
+    return {
+        "arm": arm,
+        "host": host,
+        "status": status,
+        "reason": reason,
+        "scenario": scenario,
+        "blocks": blocks,
+    }
 
 
-def _own_notes(bundle: Bundle, figures: t.Sequence[ScenarioFigures]) -> list[t.Any]:
-    from vcompare_runner.bundle import Note
-
+def _own_notes(bundle: Bundle, figures: t.Sequence[ScenarioFigures]) -> list[Note]:
     notes = []
     if bundle.manifest.finished_at is None:
         notes.append(
             Note(
                 "not-finished",
-                f"the run did not finish: {_blocks_finished(bundle)} of {bundle.manifest.profile.blocks} blocks; "
+                f"the run did not finish: {_blocks_finished(bundle)} of "
+                f"{bundle.manifest.profile.blocks} blocks; "
                 f"`vcompare compare --resume {bundle.manifest.run}` goes on where it stopped",
             )
         )
     for scenario in bundle.manifest.profile.scenarios:
-        if not any(entry.scenario == scenario and any(arm.values for arm in entry.arms) for entry in figures):
-            notes.append(Note("no-figure", f"scenario {scenario} has no figure in any finished block"))
+        if not any(
+            entry.scenario == scenario and any(arm.values for arm in entry.arms)
+            for entry in figures
+        ):
+            notes.append(
+                Note("no-figure", f"scenario {scenario} has no figure in any finished block")
+            )
     metrics: dict[tuple[str, str, str], set[tuple[str, str]]] = {}
     for entry in figures:
-        metrics.setdefault((entry.scenario, entry.metric, entry.variant), set()).add((entry.unit, entry.direction))
+        metrics.setdefault((entry.scenario, entry.metric, entry.variant), set()).add(
+            (entry.unit, entry.direction)
+        )
     for (scenario, metric, _variant), units in sorted(metrics.items()):
         if len(units) > 1:
             words = ", ".join(sorted(f"{unit} ({direction})" for unit, direction in units))
             notes.append(
-                Note("mixed-units", f"{scenario}/{metric} was written in several units or directions: {words}")
+                Note(
+                    "mixed-units",
+                    f"{scenario}/{metric} was written in several units or directions: {words}",
+                )
             )
     small = {
         len(arm.comparison.blocks)
@@ -303,8 +358,10 @@ def _own_notes(bundle: Bundle, figures: t.Sequence[ScenarioFigures]) -> list[t.A
         notes.append(
             Note(
                 "small-interval",
-                f"intervals of {MIN_PAIRS} blocks are nominal: between {MIN_PAIRS} values no interval of a median can "
-                f"cover more than {1 - 2.0 ** (1 - MIN_PAIRS):.2%}; more --blocks make them honest 95% ones",
+                f"intervals of {MIN_PAIRS} blocks are nominal: between {MIN_PAIRS} values no "
+                "interval of a median can "
+                f"cover more than {1 - 2.0 ** (1 - MIN_PAIRS):.2%}; more --blocks make them "
+                "honest 95% ones",
             )
         )
     return notes

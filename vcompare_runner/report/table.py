@@ -4,16 +4,34 @@
 from __future__ import annotations
 
 import csv
-import os
 import typing as t
 from pathlib import Path
 
 from vcompare_runner.samples import STATUS_NAMES, SampleTable
 
-HEADER = (
-    "run block order host arm variant scenario metric unit direction value iteration warmup status reason started_at "
-    "host_elapsed_s guest_elapsed_s evidence used why_not"
-).split()
+HEADER = [
+    "run",
+    "block",
+    "order",
+    "host",
+    "arm",
+    "variant",
+    "scenario",
+    "metric",
+    "unit",
+    "direction",
+    "value",
+    "iteration",
+    "warmup",
+    "status",
+    "reason",
+    "started_at",
+    "host_elapsed_s",
+    "guest_elapsed_s",
+    "evidence",
+    "used",
+    "why_not",
+]
 
 
 def write_samples(samples: SampleTable, path: Path) -> None:
@@ -23,7 +41,7 @@ def write_samples(samples: SampleTable, path: Path) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(HEADER)
         writer.writerows(_rows(samples))
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def _rows(samples: SampleTable) -> t.Iterator[tuple[t.Any, ...]]:
@@ -46,7 +64,21 @@ def _rows(samples: SampleTable) -> t.Iterator[tuple[t.Any, ...]]:
         strict=True,
     )
     for index, row in enumerate(columns):
-        run, block, order, series, iteration, warmup, status, reason, started, host_s, guest_s, evidence, used = row
+        (
+            run,
+            block,
+            order,
+            series,
+            iteration,
+            warmup,
+            status,
+            reason,
+            started,
+            host_s,
+            guest_s,
+            evidence,
+            used,
+        ) = row
         key = samples.keys[series]
         yield (
             run,

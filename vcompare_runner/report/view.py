@@ -17,7 +17,7 @@ def environment(autoescape: bool) -> jinja2.Environment:
     """Make the template environment. An undefined name is an error, never an empty place."""
     made = jinja2.Environment(
         loader=jinja2.PackageLoader("vcompare_runner.report", "templates"),
-        autoescape=autoescape,
+        autoescape=autoescape,  # noqa: S701 - Markdown has an escaping of its own (`cell`)
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -61,9 +61,13 @@ def _columns(report: Report) -> list[dict[str, t.Any]]:
     return [entry for entry in report["arms"] if entry["arm"] != BARE]
 
 
-def _row(scenario: t.Mapping[str, t.Any], columns: t.Sequence[t.Mapping[str, t.Any]]) -> dict[str, t.Any]:
+def _row(
+    scenario: t.Mapping[str, t.Any], columns: t.Sequence[t.Mapping[str, t.Any]]
+) -> dict[str, t.Any]:
     figures = {(entry["arm"], entry["host"]): entry for entry in scenario["arms"]}
-    bare = [entry for entry in scenario["arms"] if entry["baseline"] and entry["median"] is not None]
+    bare = [
+        entry for entry in scenario["arms"] if entry["baseline"] and entry["median"] is not None
+    ]
     return {
         "scenario": scenario,
         "bare": bare,

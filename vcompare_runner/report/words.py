@@ -56,7 +56,13 @@ def _three(value: float) -> str:
         return f"{value:.1f}"
     if value >= 0.01:
         # Near 1 the third decimal is what matters.
-        return f"{value:.3f}" if 0.9 <= value < 1.1 else f"{value:.2f}" if value >= 1 else f"{value:.3f}"
+        return (
+            f"{value:.3f}"
+            if 0.9 <= value < 1.1
+            else f"{value:.2f}"
+            if value >= 1
+            else f"{value:.3f}"
+        )
     return f"{value:.2e}"
 
 
@@ -67,9 +73,11 @@ def better(direction: str) -> str:
 
 def compared(verdict: str | None) -> str:
     """Say in words what a comparison shows; an empty string where nothing can be said."""
-    return {"better": "better than bare", "worse": "worse than bare", "not distinguished": "no difference shown"}.get(
-        verdict or "", ""
-    )
+    return {
+        "better": "better than bare",
+        "worse": "worse than bare",
+        "not distinguished": "no difference shown",
+    }.get(verdict or "", "")
 
 
 def substrate(name: str | None) -> str:
@@ -83,15 +91,20 @@ def substrate_statement(substrates: t.Mapping[str, str]) -> str:
     if NESTED_TCG in kinds:
         hosts = ", ".join(sorted(host for host, kind in substrates.items() if kind == NESTED_TCG))
         return (
-            f"These figures were measured on emulated hardware ({hosts}): QEMU interprets every instruction of the "
-            "machines under test. All arms stand on the same emulation, so ratios between arms hold for this "
-            "substrate. Absolute times and rates do not carry over to real hardware, and ratios there may differ as well: "
+            f"These figures were measured on emulated hardware ({hosts}): QEMU interprets every "
+            "instruction of the "
+            "machines under test. All arms stand on the same emulation, so ratios between arms "
+            "hold for this "
+            "substrate. Absolute times and rates do not carry over to real hardware, and ratios "
+            "there may differ as well: "
             "other operations are cheap or dear in emulation than in silicon."
         )
     if "nested-kvm" in kinds:
         return (
-            "These figures were measured in virtual machines with hardware virtualisation: guests are nested one level "
-            "deeper than on real hardware. Ratios hold for this substrate; absolute times do not carry over."
+            "These figures were measured in virtual machines with hardware virtualisation: guests "
+            "are nested one level "
+            "deeper than on real hardware. Ratios hold for this substrate; absolute times do not "
+            "carry over."
         )
     if kinds == {"metal"}:
         return "These figures were measured on real hardware, directly on the hosts named below."

@@ -25,7 +25,13 @@ METRICS: dict[str, tuple[str, str, str, float]] = {
 RATIOS: dict[str, dict[str, float]] = {
     "startup": {"docker": 3.1, "kvm": 21.0, "xen-dom0": 1.05, "xen-pv": 17.5, "xen-pvh": 24.0},
     "cpu": {"docker": 0.999, "kvm": 0.902, "xen-dom0": 0.73, "xen-pv": 0.626, "xen-pvh": 0.71},
-    "memory-bandwidth": {"docker": 1.0, "kvm": 0.95, "xen-dom0": 0.81, "xen-pv": 0.77, "xen-pvh": 0.8},
+    "memory-bandwidth": {
+        "docker": 1.0,
+        "kvm": 0.95,
+        "xen-dom0": 0.81,
+        "xen-pv": 0.77,
+        "xen-pvh": 0.8,
+    },
     "syscall": {"docker": 1.18, "kvm": 1.04, "xen-dom0": 2.9, "xen-pv": 3.4, "xen-pvh": 1.3},
     "fork": {"docker": 0.93, "kvm": 0.61, "xen-dom0": 0.34, "xen-pv": 0.29, "xen-pvh": 0.52},
 }
@@ -75,9 +81,21 @@ class Synthetic:
             "accel": "tcg" if self.substrate == "nested-tcg" else "kvm",
             "reason": "the host's CPU has no hardware virtualisation",
             "rungs": [
-                {"name": "cpu_flags", "holds": False, "detail": "neither svm nor vmx in /proc/cpuinfo"},
-                {"name": "dev_kvm", "holds": True, "detail": "/dev/kvm opens; this alone proves nothing"},
-                {"name": "boot", "holds": False, "detail": "the lab's kernel did not boot with KVM within 60 s"},
+                {
+                    "name": "cpu_flags",
+                    "holds": False,
+                    "detail": "neither svm nor vmx in /proc/cpuinfo",
+                },
+                {
+                    "name": "dev_kvm",
+                    "holds": True,
+                    "detail": "/dev/kvm opens; this alone proves nothing",
+                },
+                {
+                    "name": "boot",
+                    "holds": False,
+                    "detail": "the lab's kernel did not boot with KVM within 60 s",
+                },
             ],
         }
         return {
@@ -103,7 +121,12 @@ class Synthetic:
                 }
                 for arm in (*self.arms, *self.unplanned)
             ],
-            "lab": {"name": "default", "nested": True, "substrate": self.substrate, "acceleration": acceleration}
+            "lab": {
+                "name": "default",
+                "nested": True,
+                "substrate": self.substrate,
+                "acceleration": acceleration,
+            }
             if nested
             else {"nested": False},
             "image": {
@@ -113,7 +136,11 @@ class Synthetic:
                 "release": "bookworm",
                 "kernel": "6.1.0-25-amd64",
                 "layer_diff_id": "sha256:" + "7a" * 32,
-                "packages": {"sysbench": "1.0.20+ds-5", "linux-perf": "6.1.106-3", "redis-server": "5:7.0.15-1"},
+                "packages": {
+                    "sysbench": "1.0.20+ds-5",
+                    "linux-perf": "6.1.106-3",
+                    "redis-server": "5:7.0.15-1",
+                },
             },
             "instance": {"vcpus": 1, "memory_mib": 256},
             "versions": {
@@ -142,7 +169,9 @@ class Synthetic:
             "cmdline": "root=/dev/vda1 ro console=ttyS0",
         }
 
-    def sample(self, block: int, order: int, arm: str, scenario: str, iteration: int, value: float) -> dict[str, t.Any]:
+    def sample(
+        self, block: int, order: int, arm: str, scenario: str, iteration: int, value: float
+    ) -> dict[str, t.Any]:
         metric, unit, direction, _bare = METRICS[scenario]
         raw = f"{self.run} {block} {arm} {scenario} {iteration}"
         return {
@@ -168,7 +197,9 @@ class Synthetic:
             "evidence": hashlib.sha256(raw.encode()).hexdigest(),
         }
 
-    def lines(self) -> tuple[list[dict[str, t.Any]], list[dict[str, t.Any]], list[dict[str, t.Any]]]:
+    def lines(
+        self,
+    ) -> tuple[list[dict[str, t.Any]], list[dict[str, t.Any]], list[dict[str, t.Any]]]:
         """Return samples, proofs and blocks."""
         rng = np.random.default_rng(self.seed)
         samples: list[dict[str, t.Any]] = []
@@ -181,20 +212,35 @@ class Synthetic:
                 arms = [arm for arm in self.arms if host_of(arm) == host]
                 outcomes = []
                 for order, arm in enumerate(arms, start=1):
-                    status = "refused" if arm in self.refused else "failed" if arm in self.failed else "ok"
+                    status = (
+                        "refused"
+                        if arm in self.refused
+                        else "failed"
+                        if arm in self.failed
+                        else "ok"
+                    )
                     reason = self.refused.get(arm) or self.failed.get(arm)
                     outcomes.append({"arm": arm, "status": status, "reason": reason})
                     proofs.append(self._proof(block, arm, status == "refused", reason))
                     for scenario in self.scenarios:
                         direction, bare = METRICS[scenario][2:]
-                        true = bare * RATIOS[scenario].get(arm, 1.0) * (slow if direction == "lower" else 1 / slow)
+                        true = (
+                            bare
+                            * RATIOS[scenario].get(arm, 1.0)
+                            * (slow if direction == "lower" else 1 / slow)
+                        )
                         once = scenario == "startup"
                         for iteration in range(1) if once else range(self.iterations + 1):
                             value = true * float(np.exp(rng.normal(0, self.noise)))
                             record = self.sample(block, order, arm, scenario, iteration, value)
                             record["warmup"] = not once and iteration == 0
                             if status != "ok":
-                                record |= {"value": None, "status": status, "reason": reason, "evidence": None}
+                                record |= {
+                                    "value": None,
+                                    "status": status,
+                                    "reason": reason,
+                                    "evidence": None,
+                                }
                             samples.append(record)
                 blocks.append(
                     {
@@ -212,7 +258,13 @@ class Synthetic:
 
     def _proof(self, block: int, arm: str, refused: bool, reason: str | None) -> dict[str, t.Any]:
         proofs = [
-            {"name": name, "source": source, "expected": expected, "observed": expected, "holds": True}
+            {
+                "name": name,
+                "source": source,
+                "expected": expected,
+                "observed": expected,
+                "holds": True,
+            }
             for name, source, expected in proofs_of(arm)
         ]
         if refused:

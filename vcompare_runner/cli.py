@@ -1,0 +1,336 @@
+# vcompare_runner: copyright the vcompare contributors, GPL-3.0-or-later (see LICENSE)
+"""The ``vcompare`` command: options and their help. What commands do is in ``commands.py``."""
+
+from __future__ import annotations
+
+import os
+import sys
+import typing as t
+from pathlib import Path
+
+import typer
+
+from vcompare_runner import __version__
+from vcompare_runner.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, VcompareError
+from vcompare_runner.names import ARMS
+from vcompare_runner.plan import DEFAULT_LAB, DEFAULT_PROFILE
+from vcompare_runner.terminal import say, show_error, warn
+
+EXIT_CODES = """\b
+Exit codes:
+  0    done
+  1    something failed
+  2    wrong usage or input; nothing was made
+  3    finished, but an arm was refused or failed (there is a report)
+  130  interrupted"""
+
+app = typer.Typer(
+    name="vcompare",
+    help=f"""Compare Docker, KVM and Xen on your hardware, against the bare host.
+
+\b
+Examples:
+  vcompare compare                     build the lab, measure, report
+  vcompare compare --profile smoke     does everything work here?
+  vcompare runs                        what was measured before
+
+{EXIT_CODES}""",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+lab_app = typer.Typer(
+    help="""The nested lab: machines that this machine carries.
+
+\b
+Examples:
+  vcompare lab up
+  vcompare lab status --json
+  vcompare lab down --lab default""",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(lab_app, name="lab")
+
+Lab = t.Annotated[str, typer.Option("--lab", metavar="NAME", help="Name of the lab.")]
+InventoryOption = t.Annotated[
+    Path | None,
+    typer.Option(
+        "--inventory",
+        "-i",
+        help="Inventory to use; the nested lab's own when not given.",
+        show_default=False,
+    ),
+]
+Accel = t.Annotated[
+    str | None,
+    typer.Option(
+        "--accel",
+        metavar="auto|kvm|tcg",
+        help=(
+            "What carries nested nodes: KVM, emulation (tcg), or KVM where it is proven to work "
+            "(auto)."
+        ),
+        show_default="auto",
+    ),
+]
+AsJson = t.Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        say(f"vcompare {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _main_options(
+    debug: t.Annotated[
+        bool, typer.Option("--debug", help="Show tracebacks of our own errors.")
+    ] = False,
+    version: t.Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    if debug:
+        os.environ[_DEBUG] = "1"
+
+
+_DEBUG = "VCOMPARE_DEBUG"
+
+
+@app.command(
+    help=f"""Build the lab, run the same work on the bare host and in every arm, and report.
+
+Finished blocks are kept whatever happens later: an interrupted or failed run goes on with
+--resume.
+
+\b
+Examples:
+  vcompare compare
+  vcompare compare --profile smoke --arms bare,docker
+  vcompare compare --scenarios cpu,startup --blocks 15
+  vcompare compare -i inventories/metal
+  vcompare compare --dry-run
+  vcompare compare --resume 20261124-101500-ab12cd
+
+{EXIT_CODES}"""
+)
+def compare(
+    profile: t.Annotated[
+        str | None,
+        typer.Option(
+            metavar="quick|smoke|standard",
+            help="How much is measured.",
+            show_default=DEFAULT_PROFILE,
+        ),
+    ] = None,
+    arms: t.Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ARM[,ARM…]",
+            help=f"Arms to compare, bare among them: {', '.join(ARMS)}.",
+            show_default="all",
+        ),
+    ] = None,
+    scenarios: t.Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[,NAME…]", help="Scenarios to measure.", show_default="the profile's"
+        ),
+    ] = None,
+    blocks: t.Annotated[
+        int | None,
+        typer.Option(
+            help="Blocks to measure; intervals need 5 or more.", show_default="the profile's"
+        ),
+    ] = None,
+    seed: t.Annotated[
+        int | None, typer.Option(help="Seed of all that is drawn.", show_default="drawn")
+    ] = None,
+    accel: Accel = None,
+    lab: t.Annotated[
+        str | None,
+        typer.Option("--lab", metavar="NAME", help="Name of the lab.", show_default=DEFAULT_LAB),
+    ] = None,
+    inventory: InventoryOption = None,
+    resume: t.Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN", help="Go on with a run that did not finish (its id, or 'latest')."
+        ),
+    ] = None,
+    keep_running: t.Annotated[
+        bool, typer.Option("--keep-running", help="Leave the nested nodes running at the end.")
+    ] = False,
+    dry_run: t.Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done; make nothing.")
+    ] = False,
+) -> None:
+    """Compare."""
+    from vcompare_runner import commands
+
+    raise typer.Exit(
+        commands.compare(
+            commands.CompareOptions(
+                profile=profile,
+                arms=arms,
+                scenarios=scenarios,
+                blocks=blocks,
+                seed=seed,
+                accel=accel,
+                lab=lab,
+                inventory=inventory,
+                resume=resume,
+                keep_running=keep_running,
+                dry_run=dry_run,
+            )
+        )
+    )
+
+
+@app.command(
+    help="""Make the report of a run again, from its bundle alone.
+
+\b
+Examples:
+  vcompare report latest
+  vcompare report 20261124-101500-ab12cd
+  vcompare report /media/usb/20261124-101500-ab12cd --output /tmp/report"""
+)
+def report(
+    bundle: t.Annotated[
+        str,
+        typer.Argument(
+            metavar="BUNDLE_OR_RUN", help="Folder of a bundle, id of a run, or 'latest'."
+        ),
+    ],
+    output: t.Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="Folder to write to.", show_default="report/ in the bundle"
+        ),
+    ] = None,
+) -> None:
+    """Report."""
+    from vcompare_runner import commands
+
+    raise typer.Exit(commands.report(bundle, output))
+
+
+@app.command(
+    help="""List the runs that this machine has.
+
+\b
+Examples:
+  vcompare runs
+  vcompare runs --json"""
+)
+def runs(as_json: AsJson = False) -> None:
+    """List runs."""
+    from vcompare_runner import commands
+
+    raise typer.Exit(commands.runs(as_json))
+
+
+@lab_app.command(
+    "up",
+    help="""Build the nested lab, or start it, and put Docker, KVM and Xen into it.
+
+\b
+Examples:
+  vcompare lab up
+  vcompare lab up --accel tcg --lab spare""",
+)
+def lab_up(lab: Lab = DEFAULT_LAB, accel: Accel = None, inventory: InventoryOption = None) -> None:
+    """Bring a lab up."""
+    from vcompare_runner import commands
+
+    raise typer.Exit(commands.lab_up(lab, accel, inventory))
+
+
+@lab_app.command(
+    "down",
+    help="""Take the nested lab away: its machines, networks and disks. Runs and images stay.
+
+\b
+Examples:
+  vcompare lab down
+  vcompare lab down --lab spare""",
+)
+def lab_down(lab: Lab = DEFAULT_LAB, inventory: InventoryOption = None) -> None:
+    """Take a lab away."""
+    from vcompare_runner import commands
+
+    raise typer.Exit(commands.lab_down(lab, inventory))
+
+
+@lab_app.command(
+    "status",
+    help="""Say what there is of the nested lab, as it is now.
+
+\b
+Examples:
+  vcompare lab status
+  vcompare lab status --lab spare --json""",
+)
+def lab_status(
+    lab: Lab = DEFAULT_LAB, as_json: AsJson = False, inventory: InventoryOption = None
+) -> None:
+    """Show a lab."""
+    from vcompare_runner import commands
+
+    raise typer.Exit(commands.lab_status(lab, as_json, inventory))
+
+
+def main(arguments: t.Sequence[str] | None = None) -> t.NoReturn:
+    """Run the command line and exit.
+
+    Users see messages, never a traceback (but with ``--debug``).
+    """
+    os.environ.pop(_DEBUG, None)
+    sys.exit(_run(arguments))
+
+
+def _run(arguments: t.Sequence[str] | None) -> int:
+    try:
+        code = app(args=arguments, prog_name="vcompare", standalone_mode=False)
+        return code if isinstance(code, int) else EXIT_OK
+    except VcompareError as error:
+        if _DEBUG in os.environ:
+            raise
+        show_error(error)
+        return error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        warn("vcompare: interrupted")
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has enough; the interpreter shall not complain about it at exit
+        # either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_OK
+    except Exception as error:
+        return _other_error(error)
+
+
+def _other_error(error: Exception) -> int:
+    # Typer's own errors (an unknown option) know how to be shown; where their class lives depends
+    # on its version.
+    if hasattr(error, "format_message") and hasattr(error, "exit_code"):
+        warn(f"vcompare: error: {error.format_message()}")
+        context = getattr(error, "ctx", None)
+        if context is not None:
+            warn(f"  remedy: `{context.command_path} --help` shows what there is")
+        return int(error.exit_code)
+    if _DEBUG in os.environ:
+        raise error
+    warn(f"vcompare: internal error: {type(error).__name__}: {error}")
+    warn("  remedy: `vcompare --debug …` shows where; please report it")
+    return EXIT_FAILED
+
+
+if __name__ == "__main__":
+    main()

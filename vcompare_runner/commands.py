@@ -1,0 +1,478 @@
+# vcompare_runner: copyright the vcompare contributors, GPL-3.0-or-later (see LICENSE)
+"""What the commands do. Each returns its exit code."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import sys
+import typing as t
+from pathlib import Path
+
+from vcompare_runner import home as homes
+from vcompare_runner import plan as plans
+from vcompare_runner.bundle import load_bundle
+from vcompare_runner.errors import (
+    EXIT_FAILED,
+    EXIT_INCOMPLETE,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    PlaybookError,
+    UsageError,
+    VcompareError,
+)
+from vcompare_runner.events import RunState
+from vcompare_runner.interrupt import Interrupt
+from vcompare_runner.inventory import Inventory, read_inventory
+from vcompare_runner.progress import duration, make_progress
+from vcompare_runner.project import Project, find_project
+from vcompare_runner.terminal import say, show_error, show_table, warn
+
+if t.TYPE_CHECKING:
+    from vcompare_runner.run import Outcome
+
+
+@dataclasses.dataclass(frozen=True)
+class CompareOptions:
+    """The options of ``vcompare compare`` as they were given; ``None``: not given."""
+
+    profile: str | None = None
+    arms: list[str] | None = None
+    scenarios: list[str] | None = None
+    blocks: int | None = None
+    seed: int | None = None
+    accel: str | None = None
+    lab: str | None = None
+    inventory: Path | None = None
+    resume: str | None = None
+    keep_running: bool = False
+    dry_run: bool = False
+
+
+# These decide what a run is: a run that goes on keeps them.
+_FIXED_BY_RESUME = ("profile", "arms", "scenarios", "blocks", "seed", "accel", "lab")
+
+
+def compare(options: CompareOptions) -> int:
+    """Build the lab, measure, report."""
+    project = find_project()
+    playbook = project.playbook("compare.yml")
+    home = homes.find_home()
+    homes.check_home(home)
+    request = _request(options, home)
+    source = options.inventory or (
+        Path(request.inventory) if request.inventory else project.default_inventory
+    )
+    extra_vars = request.extra_vars(home, options.keep_running)
+    inventory = read_inventory(source.absolute(), project, extra_vars, _environment(home))
+    plan = plans.make_plan(request, project, inventory)
+    if options.dry_run:
+        _show_plan(plan, project, inventory, home, resumed=options.resume is not None)
+        return EXIT_OK
+    folder = homes.make_private(home / "runs" / request.run)
+    homes.make_private(folder / "events")
+    plans.save_request(dataclasses.replace(request, inventory=str(source.absolute())), folder)
+    state = RunState(plan.hosts, plan.blocks)
+    say(
+        f"run {request.run}: {_count(len(plan.arms), 'arm')}, {_count(plan.blocks, 'block')}, "
+        f"home {home}"
+    )
+    outcome = _play(
+        playbook,
+        project,
+        source.absolute(),
+        extra_vars,
+        _log(folder / "events", "compare"),
+        state,
+        _environment(home),
+    )
+    return _finish(outcome, folder, request)
+
+
+def _request(options: CompareOptions, home: Path) -> plans.Request:
+    if options.resume is None:
+        return plans.new_request(
+            run=homes.new_run_id(),
+            lab=options.lab or plans.DEFAULT_LAB,
+            profile=options.profile or plans.DEFAULT_PROFILE,
+            seed=options.seed,
+            arms=options.arms,
+            scenarios=options.scenarios,
+            blocks=options.blocks,
+            accel=options.accel,
+            inventory=options.inventory.absolute() if options.inventory else None,
+        )
+    given = [f"--{name}" for name in _FIXED_BY_RESUME if getattr(options, name) is not None]
+    if given:
+        raise UsageError(
+            f"--resume: {', '.join(given)} can't be changed for a run that has begun",
+            "leave it out, or begin a new run",
+        )
+    folder = homes.find_run(home, options.resume)
+    summary = homes.summarise_run(folder)
+    if summary.status == "finished":
+        raise UsageError(
+            f"--resume: the run {folder.name} is finished",
+            f"`vcompare report {folder.name}` shows it",
+        )
+    return plans.load_request(folder)
+
+
+def _environment(home: Path) -> dict[str, str]:
+    """Return what an inventory plugin needs to find the lab of this home.
+
+    It sees no extra variables.
+    """
+    return {"VCOMPARE_HOME": str(home)}
+
+
+def _log(folder: Path, name: str) -> Path:
+    """Return a log file that is not there yet."""
+    number = 1
+    while (path := folder / f"{name}-{number:03d}.log").exists():
+        number += 1
+    return path
+
+
+def _play(
+    playbook: Path,
+    project: Project,
+    inventory: Path,
+    extra_vars: t.Mapping[str, t.Any],
+    log: Path,
+    state: RunState,
+    environment: t.Mapping[str, str],
+) -> Outcome:
+    # Late: ansible-runner takes half a second to import, and `vcompare runs` does not need it.
+    from vcompare_runner.run import run_playbook
+
+    with Interrupt() as interrupt, make_progress(state, sys.stderr) as progress:
+        return run_playbook(
+            playbook,
+            project=project,
+            inventory=[inventory],
+            extra_vars=extra_vars,
+            log=log,
+            progress=progress,
+            interrupt=interrupt,
+            environment=environment,
+        )
+
+
+def _finish(outcome: Outcome, folder: Path, request: plans.Request) -> int:
+    """Say how a comparison ended, report what there is, and return the exit code."""
+    incomplete = _report_run(folder, quiet=outcome.interrupted)
+    if outcome.interrupted:
+        _say_interrupted(outcome, request)
+        return EXIT_INTERRUPTED
+    if not outcome.ok:
+        _say_failed(outcome)
+        warn(f"  go on after it is repaired: vcompare compare --resume {request.run}")
+        return EXIT_FAILED
+    if incomplete is None:
+        raise PlaybookError(
+            "the playbook ended without an error, but no block was finished",
+            f"the log is {outcome.log}",
+        )
+    return EXIT_INCOMPLETE if incomplete else EXIT_OK
+
+
+def _report_run(folder: Path, quiet: bool) -> bool | None:
+    """Make and sum up the report of a run.
+
+    :returns: whether something was refused or failed; ``None`` when there is nothing to report yet.
+    """
+    if not (folder / "manifest.json").exists() or not (folder / "blocks.jsonl").exists():
+        return None
+    # Late: these import scipy and matplotlib.
+    from vcompare_runner import summary
+    from vcompare_runner.report import INDEX, model, write_report_of
+    from vcompare_runner.statistics import analyse
+
+    try:
+        bundle = load_bundle(folder)
+        if not bundle.blocks:
+            return None
+        index = folder / "report" / INDEX
+        if not _is_newer(index, folder):
+            index = write_report_of(bundle, folder / "report")
+        report = model.build(bundle, analyse(bundle))
+    except VcompareError as error:
+        show_error(error)
+        return True
+    if not quiet:
+        header, rows = summary.headline(report)
+        if rows:
+            say()
+            show_table(header, rows)
+        for line in summary.remarks(report):
+            say(line)
+    say(summary.location(index))
+    return summary.incomplete(report)
+
+
+def _is_newer(index: Path, folder: Path) -> bool:
+    """Say whether the report is at least as new as everything that it is made of."""
+    if not index.exists():
+        return False
+    sources = [
+        folder / name for name in ("manifest.json", "blocks.jsonl", "samples.jsonl", "proofs.jsonl")
+    ]
+    newest = max(path.stat().st_mtime_ns for path in sources if path.exists())
+    return index.stat().st_mtime_ns >= newest
+
+
+def _say_failed(outcome: Outcome) -> None:
+    from vcompare_runner.run import failure_lines
+
+    stage = next((stage for stage in reversed(outcome.state.stages) if stage.failed), None)
+    warn(f"vcompare: error: the playbook failed{f' in stage {stage.name}' if stage else ''}")
+    for line in failure_lines(outcome):
+        warn(f"  {line}")
+
+
+def _say_stopped(outcome: Outcome) -> None:
+    stage = outcome.state.stages[-1].name if outcome.state.stages else "its beginning"
+    warn(f"vcompare: interrupted in stage {stage}; Ansible and all that it ran were ended")
+    if outcome.left:
+        warn(f"  still running, and not ours to end: processes {', '.join(map(str, outcome.left))}")
+
+
+def _say_interrupted(outcome: Outcome, request: plans.Request) -> None:
+    _say_stopped(outcome)
+    done = outcome.state.done
+    total = f" of {outcome.state.total}" if outcome.state.total else ""
+    warn(
+        f"  {done}{total} blocks are finished and kept; a block that was being measured will be "
+        "measured again"
+    )
+    warn("  the lab's machines may still be running")
+    lab = f" --lab {request.lab}" if request.lab != plans.DEFAULT_LAB else ""
+    warn(f"  see what there is:  vcompare lab status{lab}")
+    warn(f"  go on:              vcompare compare --resume {request.run}")
+    warn(f"  take the lab away:  vcompare lab down{lab}")
+    warn(f"  log: {outcome.log}")
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
+
+
+def _show_plan(
+    plan: plans.Plan, project: Project, inventory: Inventory, home: Path, resumed: bool
+) -> None:
+    request = plan.request
+    if resumed:
+        done = homes.summarise_run(home / "runs" / request.run).blocks_done
+        say(f"would go on with run {request.run} ({done} of {plan.blocks} blocks are done)")
+    else:
+        say("would measure (nothing was made):")
+    show_table(["arm", "host"], [[arm, host] for arm, host in plan.arms])
+    say()
+    for label, value in _plan_facts(plan, project, inventory, home):
+        say(f"{label + ':':<12}{value}")
+
+
+def _plan_facts(
+    plan: plans.Plan, project: Project, inventory: Inventory, home: Path
+) -> list[tuple[str, str]]:
+    request = plan.request
+    instances = plan.blocks * len(plan.arms)
+    facts = [
+        (
+            "profile",
+            f"{plan.profile.name}: {plan.profile.description}"
+            if plan.profile.description
+            else plan.profile.name,
+        ),
+        ("scenarios", ", ".join(plan.scenarios)),
+        (
+            "blocks",
+            f"{plan.blocks} on each of {_count(len(plan.hosts), 'host')}: "
+            f"{_count(instances, 'fresh instance')}",
+        ),
+        (
+            "time",
+            f"workloads alone at least {duration(plan.least_seconds)}; building and booting come "
+            "on top",
+        ),
+        ("seed", str(request.seed)),
+        ("inventory", str(inventory.source)),
+        ("home", str(home)),
+    ]
+    nodes = inventory.groups.get("lab_nodes", ())
+    if nodes:
+        facts.insert(4, ("lab", f"{request.lab}: {_lab_size(nodes, project, inventory)}"))
+        facts.insert(5, ("free now", _free(home)))
+    return facts
+
+
+def _lab_size(nodes: t.Sequence[str], project: Project, inventory: Inventory) -> str:
+    """Say what the nested nodes take, by the role's defaults and the inventory's variables."""
+    defaults = project.read_data("roles", "nested_lab", "defaults", "main.yml")
+
+    def total(name: str) -> int | None:
+        values = [inventory.host_vars.get(node, {}).get(name, defaults.get(name)) for node in nodes]
+        return sum(values) if all(isinstance(value, int) for value in values) else None
+
+    memory, disk = total("nested_lab_memory_mib"), total("nested_lab_disk_mib")
+    parts = [_count(len(nodes), "node")]
+    parts += [f"{memory / 1024:.1f} GiB memory"] if memory else []
+    parts += [f"up to {disk / 1024:.0f} GiB disk"] if disk else []
+    return ", ".join(parts)
+
+
+def _free(home: Path) -> str:
+    place = home
+    while not place.exists():
+        place = place.parent
+    words = [f"{shutil.disk_usage(place).free / 2**30:.0f} GiB disk in {place}"]
+    try:
+        meminfo = dict(
+            line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines()
+        )
+        words.insert(0, f"{int(meminfo['MemAvailable'].split()[0]) / 2**20:.1f} GiB memory")
+    except (OSError, KeyError, ValueError):
+        pass
+    return ", ".join(words)
+
+
+def report(name: str, output: Path | None) -> int:
+    """Make a report again."""
+    from vcompare_runner.report import write_report
+    from vcompare_runner.summary import location
+
+    say(location(write_report(homes.find_bundle(homes.find_home(), name), output)))
+    return EXIT_OK
+
+
+def runs(as_json: bool) -> int:
+    """List the runs."""
+    home = homes.find_home()
+    summaries = [homes.summarise_run(folder) for folder in homes.run_folders(home)]
+    if as_json:
+        say(json.dumps([dataclasses.asdict(summary) for summary in summaries], indent=2))
+        return EXIT_OK
+    if not summaries:
+        say(f"there are no runs in {home / 'runs'} yet; `vcompare compare` makes one")
+        return EXIT_OK
+    show_table(
+        ["run", "when", "profile", "substrate", "blocks", "arms", "status"],
+        [
+            [
+                summary.run,
+                (summary.created_at or "–").replace("T", " ").split(".")[0],
+                summary.profile or "–",
+                ", ".join(summary.substrate) or "–",
+                f"{summary.blocks_done}/{summary.blocks_planned}"
+                if summary.blocks_planned
+                else "–",
+                ", ".join(summary.arms) or "–",
+                summary.status,
+            ]
+            for summary in summaries
+        ],
+    )
+    return EXIT_OK
+
+
+def _lab_play(
+    playbook_name: str, lab: str, accel: str | None, inventory: Path | None
+) -> tuple[Outcome, int | None]:
+    """Run one playbook of the lab.
+
+    Return its outcome, and an exit code when it did not do its work.
+    """
+    plans.check_lab_name(lab)
+    plans.check_accel(accel)
+    project = find_project()
+    playbook = project.playbook(playbook_name)
+    home = homes.find_home()
+    homes.check_home(home)
+    source = (inventory or project.default_inventory).absolute()
+    if not source.exists():
+        raise UsageError(
+            f"--inventory: there is no {source}", "leave -i out for the nested lab's own inventory"
+        )
+    extra_vars = {"vcompare_home": str(home), "vcompare_lab": lab} | (
+        {"vcompare_accel": accel} if accel else {}
+    )
+    # Not in the lab's folder: taking a lab away takes that folder too.
+    log = _log(homes.make_private(home / "logs"), f"{playbook.stem}-{lab}")
+    outcome = _play(playbook, project, source, extra_vars, log, RunState(), _environment(home))
+    if outcome.interrupted:
+        _say_stopped(outcome)
+        warn(f"  see what there is:  vcompare lab status --lab {lab}")
+        warn(f"  log: {outcome.log}")
+        return outcome, EXIT_INTERRUPTED
+    if not outcome.ok:
+        _say_failed(outcome)
+        return outcome, EXIT_FAILED
+    return outcome, None
+
+
+def lab_up(lab: str, accel: str | None, inventory: Path | None) -> int:
+    """Bring a lab up, and provision it."""
+    for playbook in ("lab_up.yml", "provision.yml"):
+        _outcome, code = _lab_play(playbook, lab, accel, inventory)
+        if code is not None:
+            return code
+    say(f"the lab {lab} is up")
+    return EXIT_OK
+
+
+def lab_down(lab: str, inventory: Path | None) -> int:
+    """Take a lab away."""
+    _outcome, code = _lab_play("lab_down.yml", lab, None, inventory)
+    if code is None:
+        say(f"the lab {lab} is gone")
+    return EXIT_OK if code is None else code
+
+
+# Name of the task whose result is the status (docs/contracts.md).
+_STATUS_TASK = "lab: status"
+
+
+def lab_status(lab: str, as_json: bool, inventory: Path | None) -> int:
+    """Show a lab as it is now."""
+    outcome, code = _lab_play("lab_status.yml", lab, None, inventory)
+    if code is not None:
+        return code
+    status = (outcome.state.results.get(_STATUS_TASK) or {}).get("lab")
+    if not isinstance(status, dict):
+        raise PlaybookError(
+            f"lab_status.yml did not say what the lab {lab} is", f"the log is {outcome.log}"
+        )
+    outcome.log.unlink(missing_ok=True)
+    if as_json:
+        say(json.dumps(status, indent=2))
+        return EXIT_OK
+    for name in ("name", "state", "accel", "provisioned", "folder"):
+        say(f"{name + ':':<13}{_word(status.get(name))}")
+    nodes = status.get("nodes") or []
+    if nodes:
+        say()
+        keys = ("name", "state", "address", "port")
+        show_table(
+            ["node", *keys[1:]],
+            [[_word(node.get(key)) for key in keys] for node in nodes],
+        )
+    objects = status.get("objects") or []
+    if objects:
+        say()
+        say("objects:")
+        for item in objects:
+            words = (
+                [f"{key}={value}" for key, value in item.items()]
+                if isinstance(item, dict)
+                else [str(item)]
+            )
+            say(f"  {' '.join(words)}")
+    return EXIT_OK
+
+
+def _word(value: t.Any) -> str:
+    if value is None or value == "":
+        return "–"
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)

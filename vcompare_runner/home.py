@@ -1,0 +1,187 @@
+# vcompare_runner: copyright the vcompare contributors, GPL-3.0-or-later (see LICENSE)
+"""The home folder: what this machine keeps of labs, images and runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import os
+import re
+import secrets
+import typing as t
+from pathlib import Path
+
+from vcompare_runner.bundle import Manifest, read_manifest
+from vcompare_runner.errors import BundleError, UsageError
+from vcompare_runner.names import did_you_mean
+
+RUN_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
+
+
+def find_home() -> Path:
+    """Return the home folder: ``VCOMPARE_HOME``, else ``vcompare`` in the XDG data folder.
+
+    It need not exist.
+    """
+    named = os.environ.get("VCOMPARE_HOME")
+    if named:
+        return Path(named).expanduser().absolute()
+    data = os.environ.get("XDG_DATA_HOME")
+    base = Path(data) if data else Path("~/.local/share").expanduser()
+    return base.absolute() / "vcompare"
+
+
+def check_home(home: Path) -> None:
+    """Check that the home can be written, without making it.
+
+    :raises UsageError: it can't.
+    """
+    place = home
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir():
+        raise UsageError(
+            f"the home folder {home} can't be made: {place} is no folder", _HOME_REMEDY
+        )
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise UsageError(
+            f"the home folder {home} can't be written: no permission in {place}", _HOME_REMEDY
+        )
+
+
+_HOME_REMEDY = "set VCOMPARE_HOME to a folder that you can write"
+
+
+def make_private(folder: Path) -> Path:
+    """Make a folder that only its owner can read, with its parents."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.chmod(0o700)
+    except OSError as error:
+        raise UsageError(
+            f"the folder {folder} can't be made: {error.strerror}", _HOME_REMEDY
+        ) from error
+    return folder
+
+
+def new_run_id(now: datetime.datetime | None = None) -> str:
+    """Return a fresh run id: UTC time and six random hexadecimal digits."""
+    moment = now or datetime.datetime.now(datetime.UTC)
+    return f"{moment:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+
+
+def run_folders(home: Path) -> list[Path]:
+    """Return the folders of all runs, oldest first (ids begin with the time)."""
+    folder = home / "runs"
+    return sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+
+
+def find_run(home: Path, name: str) -> Path:
+    """Return the folder of a run by its id, the beginning of it, or ``latest``.
+
+    :raises UsageError: there is no such run, or there are several.
+    """
+    folders = run_folders(home)
+    if name == "latest" and folders:
+        return folders[-1]
+    matches = [path for path in folders if path.name == name] or [
+        path for path in folders if path.name.startswith(name)
+    ]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        raise UsageError(
+            f"{name} is the beginning of several runs: {', '.join(path.name for path in matches)}",
+            "give more of the id",
+        )
+    guess = did_you_mean(name, [path.name for path in folders])
+    raise UsageError(
+        f"there is no run {name} in {home / 'runs'}",
+        " ".join(part for part in (guess, "`vcompare runs` lists the runs that there are") if part),
+    )
+
+
+def find_bundle(home: Path, name: str) -> Path:
+    """Return the bundle that a user names: a folder, or a run of this home."""
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return path
+    if path.name == "manifest.json" and path.is_file():
+        return path.parent
+    if os.sep in name or name.startswith((".", "~")):
+        raise UsageError(
+            f"there is no folder {name}", "`vcompare runs` lists the runs that this machine has"
+        )
+    return find_run(home, name)
+
+
+@dataclasses.dataclass(frozen=True)
+class RunSummary:
+    """One line of ``vcompare runs``.
+
+    :param status: ``finished``, ``unfinished`` (can be resumed), ``not begun`` (no manifest yet) or
+        ``broken``.
+    """
+
+    run: str
+    created_at: str | None
+    profile: str | None
+    substrate: list[str]
+    blocks_done: int
+    blocks_planned: int | None
+    arms: list[str]
+    status: str
+    problem: str | None
+    folder: str
+
+
+def summarise_run(folder: Path) -> RunSummary:
+    """Sum up a run without loading its samples."""
+    if not (folder / "manifest.json").exists():
+        problem = "stopped before its first block"
+        return RunSummary(
+            folder.name, None, None, [], 0, None, [], "not begun", problem, str(folder)
+        )
+    try:
+        manifest = read_manifest(folder)
+    except BundleError as error:
+        return RunSummary(
+            folder.name, None, None, [], 0, None, [], "broken", error.message, str(folder)
+        )
+    planned = [plan for plan in manifest.arms if plan.planned]
+    return RunSummary(
+        run=manifest.run,
+        created_at=manifest.created_at,
+        profile=manifest.profile.name,
+        substrate=sorted({plan.substrate for plan in manifest.arms if plan.substrate}),
+        blocks_done=count_blocks(folder, manifest),
+        blocks_planned=manifest.profile.blocks,
+        arms=list(dict.fromkeys(plan.arm for plan in planned)),
+        status="finished" if manifest.finished_at else "unfinished",
+        problem=None,
+        folder=str(folder),
+    )
+
+
+def count_blocks(folder: Path, manifest: Manifest) -> int:
+    """Count the block numbers that every host with a planned arm has finished."""
+    hosts = {plan.host for plan in manifest.arms if plan.planned}
+    done: dict[str, set[int]] = {host: set() for host in hosts}
+    for record in _records(folder / "blocks.jsonl"):
+        if record.get("host") in done and record.get("run") == manifest.run:
+            done[record["host"]].add(record.get("block", 0))
+    return len(set.intersection(*done.values())) if done else 0
+
+
+def _records(path: Path) -> t.Iterator[dict[str, t.Any]]:
+    if not path.exists():
+        return
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            record = json.loads(line)
+        except ValueError:
+            # The report says what is wrong with it; a list of runs has no room for that.
+            continue
+        if isinstance(record, dict):
+            yield record

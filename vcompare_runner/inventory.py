@@ -1,0 +1,125 @@
+# vcompare_runner: copyright the vcompare contributors, GPL-3.0-or-later (see LICENSE)
+"""What an inventory says: which hosts there are, and which arms they carry."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import typing as t
+from pathlib import Path
+
+from vcompare_runner.errors import UsageError
+from vcompare_runner.names import ARMS_OF_GROUP, arm_order
+from vcompare_runner.project import Project, ansible_environment, ansible_program
+
+_TIMEOUT_S = 120
+_REMEDY = (
+    "name an inventory with -i: inventories/nested makes its own lab, inventories/metal is an "
+    "example for servers"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Inventory:
+    """A parsed inventory.
+
+    :param groups: group → its hosts, those of its children too.
+    :param host_vars: host → its variables.
+    """
+
+    source: Path
+    groups: t.Mapping[str, tuple[str, ...]]
+    host_vars: t.Mapping[str, t.Mapping[str, t.Any]]
+
+    @property
+    def arms(self) -> list[tuple[str, str]]:
+        """All (arm, host), in the usual order: the arms of a host follow from its groups."""
+        pairs = {
+            (arm, host)
+            for group, arms in ARMS_OF_GROUP.items()
+            for host in self.groups.get(group, ())
+            for arm in arms
+        }
+        return sorted(pairs, key=lambda pair: (arm_order(pair[0]), pair[1]))
+
+
+def read_inventory(
+    source: Path,
+    project: Project,
+    extra_vars: t.Mapping[str, t.Any],
+    environment: t.Mapping[str, str],
+) -> Inventory:
+    """Read an inventory with ``ansible-inventory``, as Ansible will.
+
+    :raises UsageError: it is missing or can't be parsed (also in part), or no host of it carries an
+        arm.
+    """
+    if not source.exists():
+        raise UsageError(f"--inventory: there is no {source}", _REMEDY)
+    command = [str(ansible_program("ansible-inventory")), "-i", str(source), "--list"]
+    command += [
+        "--playbook-dir",
+        str(project.root / "playbooks"),
+        "-e",
+        json.dumps(dict(extra_vars)),
+    ]
+    # Half an inventory would compare less than was asked for, so that a part that can't be parsed
+    # is an error.
+    strict = {
+        "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "True",
+        "ANSIBLE_LOCALHOST_WARNING": "False",
+    }
+    try:
+        result = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT_S,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, **ansible_environment(project), **strict, **environment},
+        )
+    except subprocess.TimeoutExpired as error:
+        raise UsageError(
+            f"--inventory: {source} was not read within {_TIMEOUT_S} s", _REMEDY
+        ) from error
+    if result.returncode != 0 or "unable to parse" in result.stderr.lower():
+        raise UsageError(f"--inventory: {source} can't be read: {_said(result.stderr)}", _REMEDY)
+    try:
+        listed = json.loads(result.stdout)
+    except ValueError as error:
+        raise UsageError(
+            f"--inventory: {source} can't be read: {_said(result.stderr)}", _REMEDY
+        ) from error
+    inventory = Inventory(source, _flatten(listed), listed.get("_meta", {}).get("hostvars", {}))
+    if not inventory.arms:
+        groups = ", ".join(ARMS_OF_GROUP)
+        raise UsageError(
+            f"--inventory: no host of {source} carries an arm",
+            f"put hosts into at least one of the groups {groups}",
+        )
+    return inventory
+
+
+def _said(stderr: str) -> str:
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    return " ".join(lines[-4:]) or "ansible-inventory gave no reason"
+
+
+def _flatten(listed: t.Mapping[str, t.Any]) -> dict[str, tuple[str, ...]]:
+    def hosts(group: str, above: frozenset[str]) -> list[str]:
+        if group in above:
+            return []
+        entry = listed.get(group) or {}
+        found = list(entry.get("hosts") or ())
+        for child in entry.get("children") or ():
+            found += hosts(child, above | {group})
+        return found
+
+    return {
+        group: tuple(dict.fromkeys(hosts(group, frozenset())))
+        for group in listed
+        if group != "_meta"
+    }

@@ -1,0 +1,287 @@
+# vcompare_runner: copyright the vcompare contributors, GPL-3.0-or-later (see LICENSE)
+"""What ``vcompare compare`` is asked for, checked before anything is made."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import secrets
+import typing as t
+from pathlib import Path
+
+from vcompare_runner.bundle import read_manifest
+from vcompare_runner.errors import BundleError, UsageError
+from vcompare_runner.inventory import Inventory
+from vcompare_runner.names import ACCELERATIONS, ARMS, BARE, did_you_mean
+from vcompare_runner.project import Project
+
+LAB_NAME = re.compile(r"[a-z][a-z0-9-]{0,19}")
+DEFAULT_LAB = "default"
+DEFAULT_PROFILE = "quick"
+# Beside the logs: it belongs to this controller, not to the record of the run.
+REQUEST_FILE = Path("events", "request.json")
+
+
+@dataclasses.dataclass(frozen=True)
+class Profile:
+    """A profile as the collection has it.
+
+    :param seconds: how long one iteration of a workload runs.
+    """
+
+    name: str
+    description: str
+    blocks: int
+    iterations: int
+    seconds: float
+    scenarios: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What was asked for. ``None`` and empty mean: as the profile and the inventory have it.
+
+    :param seed: always set, so that the run can be repeated.
+    """
+
+    run: str
+    lab: str
+    profile: str
+    seed: int
+    arms: tuple[str, ...] = ()
+    scenarios: tuple[str, ...] = ()
+    blocks: int | None = None
+    accel: str | None = None
+    inventory: str | None = None
+
+    def extra_vars(self, home: Path, keep_running: bool) -> dict[str, t.Any]:
+        """Return the variables that the playbooks take (docs/contracts.md, "Inventory")."""
+        variables: dict[str, t.Any] = {
+            "vcompare_home": str(home),
+            "vcompare_lab": self.lab,
+            "vcompare_run": self.run,
+            "vcompare_profile": self.profile,
+            "vcompare_seed": self.seed,
+        }
+        if self.arms:
+            variables["vcompare_arms"] = list(self.arms)
+        if self.scenarios:
+            variables["vcompare_scenarios"] = list(self.scenarios)
+        if self.blocks is not None:
+            variables["vcompare_blocks"] = self.blocks
+        if self.accel is not None:
+            variables["vcompare_accel"] = self.accel
+        if keep_running:
+            variables["vcompare_keep_running"] = True
+        return variables
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What will be done: for ``--dry-run``, and for knowing how far a run is."""
+
+    request: Request
+    profile: Profile
+    arms: tuple[tuple[str, str], ...]
+    scenarios: tuple[str, ...]
+    blocks: int
+
+    @property
+    def hosts(self) -> list[str]:
+        """The hosts that are measured."""
+        return list(dict.fromkeys(host for _arm, host in self.arms))
+
+    @property
+    def least_seconds(self) -> float:
+        """Seconds that the workloads alone take: the iterations that run for a fixed time."""
+        timed = sum(scenario != "startup" for scenario in self.scenarios)
+        return self.blocks * len(self.arms) * timed * self.profile.iterations * self.profile.seconds
+
+
+def split_words(values: t.Iterable[str] | None) -> tuple[str, ...]:
+    """Take apart an option that may be given several times, each time with several words."""
+    words = [word.strip() for value in values or () for word in value.split(",")]
+    return tuple(dict.fromkeys(word for word in words if word))
+
+
+def check_words(option: str, words: t.Iterable[str], known: t.Collection[str]) -> None:
+    """Check that all words are known.
+
+    :raises UsageError: one is not; the message names the option, a near word, and all that are
+        known.
+    """
+    for word in words:
+        if word not in known:
+            guess = did_you_mean(word, known)
+            remedy = " ".join(part for part in (guess, f"known: {', '.join(known)}") if part)
+            raise UsageError(f"{option}: '{word}' is unknown", remedy)
+
+
+def check_lab_name(name: str) -> str:
+    """Check the name of a lab.
+
+    :raises UsageError: it has characters that it must not have: it becomes part of file and domain
+        names.
+    """
+    if not LAB_NAME.fullmatch(name):
+        raise UsageError(
+            f"--lab: '{name}' is no name for a lab",
+            "begin with a small letter; then up to 19 small letters, digits and hyphens",
+        )
+    return name
+
+
+def check_accel(accel: str | None) -> str | None:
+    """Check an acceleration.
+
+    :raises UsageError: it is unknown.
+    """
+    if accel is not None:
+        check_words("--accel", [accel], ACCELERATIONS)
+    return accel
+
+
+def read_profiles(project: Project) -> dict[str, Profile]:
+    """Read the profiles of the collection."""
+    parts = ("roles", "measure", "vars", "profiles.yml")
+    profiles = {}
+    for name, entry in (project.read_data(*parts).get("measure_profiles") or {}).items():
+        try:
+            profiles[name] = Profile(
+                name=name,
+                description=str(entry.get("description", "")),
+                blocks=int(entry["blocks"]),
+                iterations=int(entry.get("iterations", 1)),
+                seconds=float(entry.get("seconds", 0)),
+                scenarios=tuple(entry["scenarios"]),
+            )
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            path = project.root.joinpath(*parts)
+            raise UsageError(
+                f"{path}: profile '{name}' is broken: {error!r}", "it needs blocks and scenarios"
+            ) from error
+    return profiles
+
+
+def new_request(
+    run: str,
+    lab: str,
+    profile: str,
+    seed: int | None,
+    arms: t.Iterable[str] | None,
+    scenarios: t.Iterable[str] | None,
+    blocks: int | None,
+    accel: str | None,
+    inventory: Path | None,
+) -> Request:
+    """Check what was asked for, as far as it can be without looking at the collection.
+
+    :raises UsageError: an option is wrong.
+    """
+    check_lab_name(lab)
+    words = split_words(arms)
+    check_words("--arms", words, ARMS)
+    if words and BARE not in words:
+        raise UsageError(
+            "--arms: 'bare' is missing",
+            f"every arm is compared with it: --arms bare,{','.join(words)}",
+        )
+    if blocks is not None and blocks < 1:
+        raise UsageError(
+            f"--blocks: {blocks} is too few", "name at least 1; intervals need 5 or more"
+        )
+    if seed is not None and seed < 0:
+        raise UsageError(f"--seed: {seed} is negative", "name 0 or a positive number")
+    return Request(
+        run=run,
+        lab=lab,
+        profile=profile,
+        # Small enough for every tool on the way to keep it exactly.
+        seed=secrets.randbelow(2**31) if seed is None else seed,
+        arms=words,
+        scenarios=split_words(scenarios),
+        blocks=blocks,
+        accel=check_accel(accel),
+        inventory=str(inventory) if inventory else None,
+    )
+
+
+def make_plan(request: Request, project: Project, inventory: Inventory) -> Plan:
+    """Work out what a request means with this collection and this inventory.
+
+    :raises UsageError: a profile or scenario is unknown, or no host carries an arm that was asked
+        for.
+    """
+    profiles = read_profiles(project)
+    check_words("--profile", [request.profile], profiles)
+    profile = profiles[request.profile]
+    # What can be measured is what any profile measures: the largest one has everything.
+    known = tuple(
+        dict.fromkeys(scenario for each in profiles.values() for scenario in each.scenarios)
+    )
+    check_words("--scenarios", request.scenarios, known)
+    carried = inventory.arms
+    for arm in request.arms:
+        if arm not in {name for name, _host in carried}:
+            raise UsageError(
+                f"--arms: no host of {inventory.source} carries {arm}",
+                f"leave it out, or put a host into the group {_group_of(arm)}",
+            )
+    if BARE not in {name for name, _host in carried}:
+        raise UsageError(
+            f"--inventory: no host of {inventory.source} carries bare, which every arm is "
+            "compared with",
+            "put a host into the group bare_hosts",
+        )
+    return Plan(
+        request=request,
+        profile=profile,
+        arms=tuple(pair for pair in carried if not request.arms or pair[0] in request.arms),
+        scenarios=request.scenarios or profile.scenarios,
+        blocks=request.blocks or profile.blocks,
+    )
+
+
+def _group_of(arm: str) -> str:
+    from vcompare_runner.names import ARMS_OF_GROUP
+
+    return next(group for group, arms in ARMS_OF_GROUP.items() if arm in arms)
+
+
+def save_request(request: Request, folder: Path) -> None:
+    """Keep a request beside the logs of its run, for resuming."""
+    (folder / REQUEST_FILE).write_text(
+        json.dumps(dataclasses.asdict(request), indent=1) + "\n", encoding="utf-8"
+    )
+
+
+def load_request(folder: Path) -> Request:
+    """Return what a run was asked for.
+
+    From this controller's note, else from the manifest: a run that AWX began has no note here.
+
+    :raises UsageError: neither is there.
+    """
+    path = folder / REQUEST_FILE
+    if path.exists():
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+            data |= {"arms": tuple(data["arms"]), "scenarios": tuple(data["scenarios"])}
+            return Request(**data)
+        except (ValueError, TypeError, KeyError) as error:
+            raise UsageError(f"--resume: {path} is broken: {error!r}", "begin a new run") from error
+    try:
+        manifest = read_manifest(folder)
+    except BundleError as error:
+        raise UsageError(f"--resume: {error.message}", "begin a new run") from error
+    return Request(
+        run=manifest.run,
+        lab=manifest.lab.name or DEFAULT_LAB,
+        profile=manifest.profile.name,
+        seed=manifest.seed,
+        arms=tuple(dict.fromkeys(plan.arm for plan in manifest.arms if plan.planned)),
+        scenarios=tuple(manifest.profile.scenarios),
+        blocks=manifest.profile.blocks,
+        accel=manifest.lab.acceleration.accel if manifest.lab.acceleration else None,
+    )

@@ -1,0 +1,121 @@
+# vcompare_runner: copyright the vcompare contributors, GPL-3.0-or-later (see LICENSE)
+"""Where the playbooks are.
+
+In the checkout that this package is part of, or in an installed collection.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+import typing as t
+from pathlib import Path
+
+import yaml
+
+from vcompare_runner.errors import UsageError, VcompareError
+
+_COLLECTION = Path("ansible_collections", "vcompare", "lab")
+# Where ansible-galaxy puts collections, and where distributions do.
+_DEFAULT_PATHS = "~/.ansible/collections:/usr/share/ansible/collections"
+
+
+@dataclasses.dataclass(frozen=True)
+class Project:
+    """The collection's folder.
+
+    :param root: the folder with ``playbooks/``, ``roles/`` and ``inventories/``.
+    """
+
+    root: Path
+
+    @property
+    def config(self) -> Path | None:
+        """The ansible.cfg of a checkout; an installed collection has none."""
+        path = self.root / "ansible.cfg"
+        return path if path.is_file() else None
+
+    @property
+    def default_inventory(self) -> Path:
+        """The inventory of the nested lab."""
+        return self.root / "inventories" / "nested"
+
+    def playbook(self, name: str) -> Path:
+        """Return the path of a playbook.
+
+        :raises VcompareError: it is not there: this is no whole collection.
+        """
+        path = self.root / "playbooks" / name
+        if not path.is_file():
+            raise VcompareError(
+                f"the playbook {name} is not in {path.parent}",
+                "install the collection vcompare.lab again, in the version of this package",
+            )
+        return path
+
+    def read_data(self, *parts: str) -> dict[str, t.Any]:
+        """Read a YAML file of the collection, e.g. ``roles/measure/vars/profiles.yml``."""
+        path = self.root.joinpath(*parts)
+        try:
+            data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, yaml.YAMLError) as error:
+            raise VcompareError(
+                f"{path} can't be read: {error}",
+                "install the collection vcompare.lab again, in the version of this package",
+            ) from error
+        return data if isinstance(data, dict) else {}
+
+
+def find_project(package: Path | None = None) -> Project:
+    """Find the collection.
+
+    :param package: folder of this package; only tests need to name another.
+    :raises UsageError: there is none; the message says where it was looked for.
+    """
+    checkout = (package or Path(__file__).resolve().parent).parent
+    if (checkout / "playbooks").is_dir():
+        return Project(checkout)
+    paths = os.environ.get("ANSIBLE_COLLECTIONS_PATH") or _DEFAULT_PATHS
+    looked = [Path(path).expanduser() for path in paths.split(":") if path]
+    for path in looked:
+        if (path / _COLLECTION / "playbooks").is_dir():
+            return Project(path / _COLLECTION)
+    places = ", ".join(str(place) for place in (checkout / "playbooks", *looked))
+    raise UsageError(
+        f"the collection vcompare.lab was not found (looked in {places})",
+        "install it with `ansible-galaxy collection install vcompare.lab`, or run from a checkout",
+    )
+
+
+def ansible_program(name: str) -> Path:
+    """Return the path of an Ansible program, e.g. ``ansible-playbook``.
+
+    It is the one beside our own interpreter: another one on PATH may be of another version and
+    would not have our requirements.
+
+    :raises VcompareError: it is not installed there.
+    """
+    path = Path(sys.executable).parent / name
+    if not path.is_file():
+        raise VcompareError(
+            f"{name} is not beside {sys.executable}",
+            f"install it there: {sys.executable} -m pip install ansible-core",
+        )
+    return path
+
+
+def ansible_environment(project: Project) -> dict[str, str]:
+    """Return the variables that Ansible needs, beside the user's own."""
+    environment = {
+        # ansible-runner switches host key checking off unless something is set.
+        "ANSIBLE_HOST_KEY_CHECKING": os.environ.get("ANSIBLE_HOST_KEY_CHECKING", "True"),
+        # Its output goes through us into a log.
+        "ANSIBLE_NOCOLOR": "True",
+        "ANSIBLE_FORCE_COLOR": "False",
+        "ANSIBLE_DEPRECATION_WARNINGS": os.environ.get("ANSIBLE_DEPRECATION_WARNINGS", "False"),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+    }
+    if project.config and "ANSIBLE_CONFIG" not in os.environ:
+        environment["ANSIBLE_CONFIG"] = str(project.config)
+    return environment
