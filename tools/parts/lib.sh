@@ -49,9 +49,13 @@ copy_checkout() {
         done | tar --create --null --files-from=- | tar --extract --directory "$1"
 }
 
-# build_collection FOLDER: builds the collection there, and prints the archive's path.
-build_collection() {
-    copy_checkout "$1/source" &&
-        (cd "$1/source" && ansible-galaxy collection build --output-path "$1" >&2) &&
-        ls "$1"/vcompare-lab-*.tar.gz
+# install_collection ROOT: builds the collection as it would be released, and installs that
+# under ROOT/ansible_collections. The source stays in ROOT/build/source.
+install_collection() {
+    local build=$1/build
+    # The checkout's own ansible.cfg would find the checkout, and call that installed.
+    export ANSIBLE_CONFIG=$build/ansible.cfg
+    copy_checkout "$build/source" && : >"$ANSIBLE_CONFIG" &&
+        (cd "$build/source" && ansible-galaxy collection build --output-path "$build") &&
+        ansible-galaxy collection install --offline -p "$1" "$build"/vcompare-lab-*.tar.gz
 }

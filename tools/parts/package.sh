@@ -4,14 +4,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 readonly root=$VCOMPARE_TEST_WORK/package
 readonly installed=$root/ansible_collections/vcompare/lab
-export ANSIBLE_COLLECTIONS_PATH=$root ANSIBLE_HOME=$root/home ANSIBLE_CONFIG=$root/ansible.cfg
+export ANSIBLE_COLLECTIONS_PATH=$root ANSIBLE_HOME=$root/home ANSIBLE_CONFIG=$root/build/ansible.cfg
 export ANSIBLE_LOCALHOST_WARNING=false
-
-install_archive() {
-    local archive
-    archive=$(build_collection "$root/build") && : >"$ANSIBLE_CONFIG" &&
-        ansible-galaxy collection install --offline -p "$root" "$archive"
-}
 
 # What must be in the archive, and what must not.
 contents() {
@@ -73,7 +67,7 @@ sys.exit(bool(lacking))
 PYTHON
 }
 
-check "build and install the collection" install_archive || exit 1
+check "build and install the collection" install_collection "$root" || exit 1
 code=0
 check "contents of the archive" contents || code=1
 check "documentation of the plugins" documented || code=1

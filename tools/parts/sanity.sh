@@ -36,11 +36,7 @@ runpy.run_module("pip", run_name="__main__", alter_sys=True)
 PYTHON
 }
 
-prepare() {
-    local archive
-    archive=$(build_collection "$root/build") &&
-        ansible-galaxy collection install --offline -p "$root" "$archive" && pip_bootstrap
-}
+prepare() { install_collection "$root" && pip_bootstrap; }
 
 sanity() {
     cd "$root/ansible_collections/vcompare/lab" || return 1
