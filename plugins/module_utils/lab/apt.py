@@ -1,0 +1,130 @@
+# Copyright: the vcompare contributors
+# GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""This machine's own apt configuration, for images that are made on it.
+
+A company's mirror, proxy, keys and options are in it; so an image comes from
+where the machine itself gets its packages, and no host name stands in our code.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import glob
+import os
+import re
+
+from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils.lab import command
+
+# What decides how packages are fetched and trusted. The rest of a machine's apt
+# configuration (hooks, recommendations, languages) must not shape an image.
+_OPTIONS = re.compile(r"^(Acquire::(?!Changelogs|CompressionTypes|IndexTargets|Languages)|APT::Authentication::)")
+_POCKETS = ("", "-updates", "-security", "/updates")
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """One archive: where packages of one suite come from."""
+
+    uri: str
+    suite: str
+    components: tuple[str, ...]
+    options: tuple[tuple[str, str], ...] = ()
+
+    def line(self) -> str:
+        """One line of a sources.list."""
+        options = " ".join(f"{key}={value}" for key, value in self.options)
+        bracket = f"[{options}] " if options else ""
+        return f"deb {bracket}{self.uri} {self.suite} {' '.join(self.components)}"
+
+
+def codename(os_release: str = "/etc/os-release") -> str:
+    """The release of this machine (``bookworm``, ``trixie``).
+
+    :raises VcompareError: this is not a Debian with a code name.
+    """
+    values = {}
+    with open(os_release, encoding="utf-8") as lines:
+        for line in lines:
+            key, _sep, value = line.strip().partition("=")
+            values[key] = value.strip('"')
+    if values.get("ID") != "debian" or not values.get("VERSION_CODENAME"):
+        raise VcompareError(
+            f"This machine runs {values.get('PRETTY_NAME', 'an unknown system')}; images are made on Debian 12 and 13.",
+            "Use a Debian 12 or 13 machine as lab server (inventory group lab_servers).",
+        )
+    return values["VERSION_CODENAME"]
+
+
+def sources(release: str, folder: str = "/etc/apt") -> list[Source]:
+    """The archives of ``release`` that this machine uses, first named first.
+
+    :raises VcompareError: there are none.
+    """
+    found: list[Source] = []
+    for path in [os.path.join(folder, "sources.list"), *sorted(glob.glob(os.path.join(folder, "sources.list.d", "*")))]:
+        if not os.path.isfile(path):
+            continue
+        with open(path, encoding="utf-8", errors="replace") as text:
+            if path.endswith(".sources"):
+                found += parse_deb822(text.read())
+            elif path.endswith(".list"):
+                found += parse_lines(text.read())
+    wanted = {release + pocket for pocket in _POCKETS}
+    # A third party may call its suite like the release; Debian's own are those with "main".
+    ours = [source for source in found if source.suite in wanted and "main" in source.components]
+    unique = list(dict.fromkeys(dataclasses.replace(source, components=("main",)) for source in ours))
+    if not any(source.suite == release for source in unique):
+        raise VcompareError(
+            f"apt on this machine has no source for Debian {release} (looked in {folder}/sources.list and sources.list.d).",
+            "Add the mirror that this machine shall use to /etc/apt, or choose the release that it has.",
+        )
+    return unique
+
+
+def parse_lines(text: str) -> list[Source]:
+    """Sources in the one-line style; see sources.list(5)."""
+    found = []
+    for line in text.splitlines():
+        match = re.match(r"^\s*deb\s+(?:\[([^\]]*)\]\s+)?(\S+)\s+(\S+)\s+([^#]*)", line)
+        if match:
+            options = tuple(
+                (key, value) for key, _sep, value in (word.partition("=") for word in (match[1] or "").split()) if value
+            )
+            found.append(Source(match[2], match[3], tuple(match[4].split()), options))
+    return found
+
+
+def parse_deb822(text: str) -> list[Source]:
+    """Sources in the deb822 style; see sources.list(5). Embedded keys are left out (a keyring file is needed)."""
+    found = []
+    for stanza in re.split(r"\n\s*\n", text):
+        fields: dict[str, str] = {}
+        key = ""
+        for line in stanza.splitlines():
+            if line.startswith("#"):
+                continue
+            if line[:1] in (" ", "\t"):
+                fields[key] = f"{fields.get(key, '')} {line.strip()}"
+                continue
+            key, _sep, value = line.partition(":")
+            key = key.strip().lower()
+            fields[key] = value.strip()
+        if "deb" not in fields.get("types", "").split() or fields.get("enabled", "yes").lower() in ("no", "false", "0"):
+            continue
+        options = []
+        if fields.get("signed-by", "").startswith("/"):
+            options.append(("signed-by", fields["signed-by"]))
+        for name in ("trusted", "check-valid-until", "check-date"):
+            if name in fields:
+                options.append((name, fields[name]))
+        for uri in fields.get("uris", "").split():
+            for suite in fields.get("suites", "").split():
+                found.append(Source(uri, suite, tuple(fields.get("components", "").split()), tuple(options)))
+    return found
+
+
+def options() -> str:
+    """apt's options about fetching and trust, as lines of an apt.conf."""
+    dump = command.run(["apt-config", "dump", "--no-empty"], "reading apt's configuration", timeout_s=60)
+    return "".join(line + "\n" for line in dump.splitlines() if _OPTIONS.match(line))

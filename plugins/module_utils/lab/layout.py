@@ -1,0 +1,105 @@
+# Copyright: the vcompare contributors
+# GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Where a lab keeps what, and which names and addresses follow from its name.
+
+Nothing here touches a disk: the inventory plugin uses it before a lab exists.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import re
+
+from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
+
+NODES = ("lab-linux", "lab-xen")
+SSH_PORT = 2222
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,19}")
+
+
+def default_home() -> str:
+    """The folder that holds all that a machine keeps (``VCOMPARE_HOME``, else the XDG data folder's)."""
+    home = os.environ.get("VCOMPARE_HOME")
+    if home:
+        return os.path.abspath(os.path.expanduser(home))
+    data = os.environ.get("XDG_DATA_HOME") or os.path.join(os.path.expanduser("~"), ".local", "share")
+    return os.path.join(data, "vcompare")
+
+
+@dataclasses.dataclass(frozen=True)
+class Node:
+    """One machine of a nested lab, as it is reached from the lab server."""
+
+    name: str
+    address: str
+    port: int
+    domain: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Lab:
+    """The names and folders of one lab.
+
+    :param home: absolute path of the home that it lies in.
+    :param name: a letter, then letters, digits and dashes; 20 characters at most.
+    """
+
+    home: str
+    name: str
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise VcompareError(
+                f"The lab name {self.name!r} (vcompare_lab, --lab) can't be used.",
+                "Take a small letter, then small letters, digits and dashes, 20 characters at most.",
+            )
+        if not os.path.isabs(self.home):
+            raise VcompareError(f"The home {self.home!r} (vcompare_home) is not an absolute path.", "Give a full path.")
+
+    @property
+    def folder(self) -> str:
+        return os.path.join(self.home, "labs", self.name)
+
+    @property
+    def images(self) -> str:
+        return os.path.join(self.home, "images")
+
+    @property
+    def owner(self) -> str:
+        """The marker's value. Two homes never meet, so the home is part of it."""
+        return f"{self.name}-{self._hash().hex()[:8]}"
+
+    @property
+    def keys(self) -> str:
+        return os.path.join(self.folder, "keys")
+
+    @property
+    def known_hosts(self) -> str:
+        return os.path.join(self.folder, "known_hosts")
+
+    @property
+    def journal(self) -> str:
+        return os.path.join(self.folder, "journal.jsonl")
+
+    @property
+    def state(self) -> str:
+        return os.path.join(self.folder, "state.json")
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """The lab's machines. Each has a loopback address of its own that follows from home and name.
+
+        A lab takes a /30-like slice of 127.0.0.0/8: the second and third byte are hashed into
+        64–127 and 0–255, so that labs meet seldom, and `nested_lab` checks before it makes anything.
+        """
+        digest = self._hash()
+        prefix = f"127.{64 + digest[0] % 64}.{digest[1]}"
+        return tuple(
+            Node(name=name, address=f"{prefix}.{10 + place}", port=SSH_PORT, domain=f"vc-{self.owner}-{name}")
+            for place, name in enumerate(NODES, start=1)
+        )
+
+    def _hash(self) -> bytes:
+        return hashlib.sha256(f"{os.path.normpath(self.home)}\0{self.name}".encode()).digest()
