@@ -127,9 +127,9 @@ class _Watch:
         self._seen = {"console": b"", "qemu": b""}
         self._selector = selectors.DefaultSelector()
         for name, stream in (("console", process.stdout), ("qemu", process.stderr)):
-            assert stream is not None  # noqa: S101 (both were asked for)
-            os.set_blocking(stream.fileno(), False)
-            self._selector.register(stream, selectors.EVENT_READ, name)
+            if stream is not None:
+                os.set_blocking(stream.fileno(), False)
+                self._selector.register(stream, selectors.EVENT_READ, name)
 
     def until(self, deadline: float) -> str:
         """Wait for the marker: an empty text when it came, otherwise why it won't."""
@@ -145,7 +145,7 @@ class _Watch:
             for sign in _HOPELESS:
                 for text in self._seen.values():
                     if sign.encode() in text:
-                        return f"“{sign}”"
+                        return f"it says: {sign}"
         # Both outputs are closed, so QEMU is gone or about to go.
         try:
             code = self._process.wait(timeout=max(0.1, deadline - time.monotonic()))

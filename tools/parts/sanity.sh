@@ -40,10 +40,12 @@ prepare() { install_collection "$root" && pip_bootstrap; }
 
 sanity() {
     cd "$root/ansible_collections/vcompare/lab" || return 1
-    local skipped=()
+    local skipped=() version
+    # Other versions that PATH names may be stand-ins of a version manager, which don't start.
+    version=$(python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
     # This one starts PowerShell; the collection has none.
     command -v pwsh >/dev/null || skipped+=(--skip-test pslint)
-    HOME=$home ansible-test sanity --color no --requirements --truncate 0 "${skipped[@]}" "$@"
+    HOME=$home ansible-test sanity --color no --requirements --python "$version" --truncate 0 "${skipped[@]}" "$@"
 }
 
 check "prepare" prepare || exit 1
