@@ -1,0 +1,100 @@
+# Copyright: the vcompare contributors
+# GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The state folder, and what modules read from it."""
+
+from __future__ import annotations
+
+import stat
+import typing as t
+from pathlib import Path
+
+import pytest
+from ansible_collections.vcompare.lab.plugins.module_utils.backends import plain, registry
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
+    BackendError,
+    Info,
+)
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.store import Store
+from ansible_collections.vcompare.lab.plugins.modules import instance, instance_info
+
+PARAMS: dict[str, t.Any] = {
+    "name": "vc-a",
+    "arm": "kvm",
+    "owner": "me",
+    "vcpus": 1,
+    "memory_mib": 256,
+    "image": {"rootfs": "/r", "kernel": "", "digest": None},
+    "command": ["a", "b"],
+    "cpuset": None,
+    "docker": None,
+    "kvm": {"machine": "pc", "uri": None},
+    "xen": None,
+}
+
+
+def test_records(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "state"))
+    assert store.records() == []
+    store.write({"name": "vc-a", "arm": "kvm"})
+    (tmp_path / "state/instances/not-ours").mkdir()
+    (tmp_path / "state/instances/vc-half").mkdir()
+    assert store.records() == [{"name": "vc-a", "arm": "kvm"}]
+    assert [store.exists("vc-a"), store.exists("vc-b")] == [True, False]
+    assert [store.remove("vc-a"), store.remove("vc-a")] == [True, False]
+
+
+def test_others_pass_through_and_read_nothing(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "state"))
+    store.write({"name": "vc-a", "arm": "kvm"})
+    with store.lock():
+        pass
+    for path in [tmp_path / "state", *(tmp_path / "state").rglob("*")]:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        assert mode == (0o711 if path.is_dir() else 0o600), path
+
+
+def test_names_cannot_leave_the_folder(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    for name in ("..", "vc-../../etc", "/etc"):
+        with pytest.raises(BackendError):
+            store.remove(name)
+
+
+def test_parameters_become_a_specification() -> None:
+    spec = plain.spec_of(PARAMS)
+    assert spec.command == ("a", "b")
+    assert spec.options == {"machine": "pc"}
+    assert spec.image is not None
+    assert (spec.image.rootfs, spec.image.digest) == ("/r", "")
+
+
+def test_options_of_another_arm_are_refused() -> None:
+    with pytest.raises(BackendError, match="options of kvm"):
+        plain.spec_of({**PARAMS, "arm": "docker"})
+    with pytest.raises(BackendError, match="options of docker"):
+        plain.spec_of({**PARAMS, "docker": {"runtime": "runc"}})
+
+
+def test_owners() -> None:
+    plain.check_ours(Info("vc-a", "kvm", "absent", ours=False), "me")
+    plain.check_ours(Info("vc-a", "kvm", "running", details={"owner": "me"}), "me")
+    with pytest.raises(BackendError, match="belongs to"):
+        plain.check_ours(Info("vc-a", "kvm", "running", details={"owner": "you"}), "me")
+    with pytest.raises(BackendError, match="marker"):
+        plain.check_ours(Info("vc-a", "kvm", "running", ours=False), "me")
+
+
+@pytest.mark.parametrize("module", [instance, instance_info])
+def test_modules_know_every_arm(module: t.Any) -> None:
+    assert f"choices: [{', '.join(registry.ARMS)}]" in module.DOCUMENTATION
+
+
+def test_arms_and_their_options() -> None:
+    assert registry.OPTION_GROUPS == {
+        "docker": "docker",
+        "kvm": "kvm",
+        "xen-pv": "xen",
+        "xen-pvh": "xen",
+    }
+    with pytest.raises(BackendError, match="no arm"):
+        registry.backend("podman")
