@@ -59,7 +59,7 @@ class Plan:
     """What one block on one host shall be.
 
     :param arms: in the order of their turns.
-    :param iterations: of each workload; the first one is marked as warm-up when there are more.
+    :param iterations: of each workload that count; one that warms up, and is marked so, comes first.
     :param full_digest: read every byte of the root file system, not just its names and sizes.
     :param timeout_factor: how much slower than an ordinary machine this host may be.
     :param options: what single arms understand, by arm.
@@ -331,7 +331,7 @@ class _Turn:
         plan = self.plan
         argv = workload.argv(plan.work)
         timeout_s = (_WORK_S + plan.work.seconds) * plan.timeout_factor
-        for iteration in range(1, plan.iterations + 1):
+        for iteration in range(1, plan.iterations + 2):
             started_at = wall_time()
             try:
                 result = backend.run(self._name, argv, timeout_s)
@@ -539,7 +539,7 @@ class _Turn:
                 "value": value,
                 "iteration": iteration,
                 # One start is one sample; a workload's first iteration warms up for the others.
-                "warmup": scenario != startup.NAME and iteration == 1 and plan.iterations > 1,
+                "warmup": scenario != startup.NAME and iteration == 1,
                 "status": status,
                 "reason": reason or None,
                 "started_at": started_at or wall_time(),

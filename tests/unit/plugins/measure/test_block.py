@@ -30,7 +30,7 @@ PLAN = block.Plan(
     host="lab-linux",
     arms=("kvm", "bare"),
     scenarios=("startup", "syscall"),
-    iterations=2,
+    iterations=1,
     work=WorkSpec(seconds=1, loops={"syscall": 20_000}),
     image=IMAGE,
     cpuset=str(max(os.sched_getaffinity(0))),

@@ -83,7 +83,7 @@ def test_loading_and_then_ready(serve: Serve, address: str) -> None:
             connection.close()
 
     found = wait(address, serve(loading))
-    assert 0.4 <= found.elapsed_s < 0.9
+    assert 0.35 <= found.elapsed_s < 0.9
     assert found.wrong_replies > 3
 
 

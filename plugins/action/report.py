@@ -1,0 +1,60 @@
+# Copyright: the vcompare contributors
+# GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Writes a bundle's report on the controller, with vcompare_runner."""
+
+from __future__ import annotations
+
+import sys
+import typing as t
+from pathlib import Path
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+
+Writer = t.Callable[[Path, Path | None], Path]
+
+write_report: Writer | None
+try:
+    from vcompare_runner.report import write_report as _write_report
+except ImportError as error:
+    write_report = None
+    IMPORT_ERROR = str(error)
+else:
+    write_report = _write_report
+    IMPORT_ERROR = ""
+
+
+class ActionModule(ActionBase):
+    """Write a report."""
+
+    _supports_check_mode = True
+    _supports_diff = False
+
+    def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        """Return the path of the report."""
+        super().run(tmp, task_vars)
+        _result, arguments = self.validate_argument_spec(
+            argument_spec={
+                "bundle": {"type": "path", "required": True},
+                "output": {"type": "path"},
+            },
+        )
+        bundle = Path(arguments["bundle"])
+        output = Path(arguments["output"]) if arguments["output"] else None
+        if write_report is None:
+            root = Path(__file__).resolve().parents[2]
+            raise AnsibleActionFail(
+                f"the report of {bundle} needs the Python package vcompare_runner on the controller"
+                f" ({IMPORT_ERROR}). The bundle is whole without it: install the package with"
+                f' "{sys.executable} -m pip install {root}" and run the playbook report.yml,'
+                f' or run "vcompare report {bundle}" on any machine that has it.'
+            )
+        if not (bundle / "manifest.json").is_file():
+            raise AnsibleActionFail(f"{bundle} is no bundle: it has no manifest.json")
+        if self._task.check_mode:
+            return {"changed": True, "path": str(output or bundle / "report")}
+        try:
+            path = write_report(bundle, output)
+        except Exception as error:  # whatever is wrong with it, the user needs to know where it is
+            raise AnsibleActionFail(f"the report of {bundle} can't be made: {error}") from error
+        return {"changed": True, "path": str(path)}

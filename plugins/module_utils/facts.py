@@ -1,0 +1,192 @@
+# Copyright: the vcompare contributors
+# GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a host under test is: read from files, with a single program started: hosts may be slow."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import typing as t
+from pathlib import Path
+
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import STATE_DIR
+from ansible_collections.vcompare.lab.plugins.module_utils.cpuid import hypervisor_signature
+
+NODE_ROOTFS = "/dev/disk/by-id/virtio-vc-rootfs"
+NODE_KIT = "/run/vcompare/kit"
+
+# Our name of a component → packages that bring it, the preferred one first.
+_PACKAGES: t.Mapping[str, tuple[str, ...]] = {
+    "docker": ("docker-ce", "docker.io", "moby-engine"),
+    "containerd": ("containerd.io", "containerd"),
+    "runc": ("runc",),
+    "libvirt": ("libvirt-daemon-system", "libvirt-daemon"),
+    "qemu": ("qemu-system-x86", "qemu-kvm"),
+    "qemu_xen": ("qemu-system-xen",),
+    "xen_utils": ("xen-utils-common",),
+}
+
+Facts = dict[str, t.Any]
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace").strip("\0\n ")
+    except OSError:
+        return ""
+
+
+def cpu(cpuinfo: str) -> tuple[str, int]:
+    """Return model and number of processors out of the text of ``/proc/cpuinfo``."""
+    models = re.findall(r"^model name\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
+    count = len(re.findall(r"^processor\s*:", cpuinfo, re.MULTILINE))
+    return (models[0] if models else ""), count
+
+
+def memory_mib(meminfo: str) -> int | None:
+    """Return the memory in MiB out of the text of ``/proc/meminfo``."""
+    found = re.search(r"^MemTotal:\s+([0-9]+) kB$", meminfo, re.MULTILINE)
+    return int(found.group(1)) // 1024 if found else None
+
+
+def os_name(os_release: str) -> str:
+    """Return the system's name out of the text of ``/etc/os-release``."""
+    found = re.search(r'^PRETTY_NAME="?([^"\n]*)"?$', os_release, re.MULTILINE)
+    return found.group(1) if found else ""
+
+
+def substrate(signature: str, cpu_model: str, vendor: str) -> str:
+    """Say what a host stands on: ``metal``, ``nested-tcg`` or ``nested-kvm``.
+
+    Any virtual machine that is not emulated counts as ``nested-kvm``: its processor is a real one.
+
+    :param signature: the hypervisor's CPUID signature, as this process sees it.
+    :param cpu_model: as in ``/proc/cpuinfo``; QEMU's emulated processors say what they are.
+    :param vendor: the machine's maker by its firmware. In a Xen dom0 the signature is Xen's own, and
+        only the firmware tells what is below Xen.
+    """
+    if signature.startswith("TCG") or "QEMU TCG" in cpu_model:
+        return "nested-tcg"
+    if signature == "XenVMMXenVMM":
+        return "nested-kvm" if vendor in ("QEMU", "Xen", "Red Hat", "Amazon EC2") else "metal"
+    return "nested-kvm" if signature else "metal"
+
+
+def mitigations(folder: str = "/sys/devices/system/cpu/vulnerabilities") -> str:
+    """Return the kernel's word on each weakness of the processor, in one line."""
+    try:
+        names = sorted(path.name for path in Path(folder).iterdir())
+    except OSError:
+        return ""
+    return "; ".join(f"{name}: {_read(f'{folder}/{name}')}" for name in names)
+
+
+def package_versions(listing: str) -> dict[str, str]:
+    """Return the versions of the components that are installed.
+
+    :param listing: a line each: status, package, version, separated by blanks.
+    """
+    installed: dict[str, str] = {}
+    for line in listing.splitlines():
+        words = line.split()
+        if len(words) == 3 and words[0] == "ii":
+            installed[words[1]] = words[2]
+    found = {}
+    for component, packages in _PACKAGES.items():
+        for package in packages:
+            if package in installed:
+                found[component] = installed[package]
+                break
+    xen = sorted(name for name in installed if name.startswith("xen-hypervisor-"))
+    if xen:
+        found["xen"] = installed[xen[-1]]
+    return found
+
+
+def _listing() -> str:
+    """Ask the package manager once; nothing on systems of another kind than Debian's."""
+    program = shutil.which("dpkg-query")
+    if program is None:
+        return ""
+    names = [name for packages in _PACKAGES.values() for name in packages]
+    form = "${db:Status-Abbrev} ${Package} ${Version}\n"
+    done = subprocess.run(
+        [program, "--show", f"--showformat={form}", *names, "xen-hypervisor-*"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        # A package that is not there makes it end with 1, and the others are listed all the same.
+        check=False,
+    )
+    return done.stdout
+
+
+def running_xen(folder: str = "/sys/hypervisor") -> str:
+    """Return the version of the Xen that this host runs under, or nothing."""
+    if _read(f"{folder}/type") != "xen":
+        return ""
+    major, minor = _read(f"{folder}/version/major"), _read(f"{folder}/version/minor")
+    return f"{major}.{minor}{_read(f'{folder}/version/extra')}"
+
+
+def image(digest: str = "") -> Facts | None:
+    """Find the image that this host has.
+
+    :param digest: of the wanted one; the newest one when empty.
+    :return: ``image.json`` and ``paths``, or None when there is no (such) image here.
+    """
+    folders = [Path(NODE_KIT)]
+    try:
+        kept = sorted(
+            Path(STATE_DIR, "images").iterdir(), key=lambda path: path.stat().st_mtime, reverse=True
+        )
+    except OSError:
+        kept = []
+    for folder in folders + kept:
+        try:
+            found = json.loads((folder / "image.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        if not isinstance(found, dict) or (digest and found.get("digest") != digest):
+            continue
+        rootfs = NODE_ROOTFS if str(folder) == NODE_KIT else str(folder / "rootfs.ext4")
+        paths = {"rootfs": rootfs}
+        for what, name in (
+            ("kernel", "vmlinuz"),
+            ("initrd", "initrd.img"),
+            ("container", "container.tar"),
+        ):
+            paths[what] = str(folder / name)
+        missing = sorted(what for what, path in paths.items() if not Path(path).exists())
+        return {**found, "paths": paths, "missing": missing}
+    return None
+
+
+def collect(image_digest: str = "") -> Facts:
+    """Return all of it (docs/contracts.md, ``facts/<host>.json``), and the image."""
+    model, count = cpu(_read("/proc/cpuinfo"))
+    signature = hypervisor_signature()
+    versions = package_versions(_listing())
+    xen = running_xen()
+    if xen:
+        versions["xen_running"] = xen
+    return {
+        "kernel": os.uname().release,
+        "cpu_model": model,
+        "cpu_count": count,
+        "memory_mib": memory_mib(_read("/proc/meminfo")),
+        "substrate": substrate(signature, model, _read("/sys/class/dmi/id/sys_vendor")),
+        "hypervisor_signature": signature,
+        "xen_role": _read("/proc/xen/capabilities") or _read("/sys/hypervisor/guest_type"),
+        "clocksource": _read("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
+        "mitigations": mitigations(),
+        "os": os_name(_read("/etc/os-release")),
+        "versions": versions,
+        "boot_id": _read("/proc/sys/kernel/random/boot_id"),
+        "cmdline": _read("/proc/cmdline"),
+        "image": image(image_digest),
+    }

@@ -1,0 +1,314 @@
+#!/usr/bin/python
+# Copyright: the vcompare contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: measure
+short_description: Measure one block on one host
+version_added: 0.1.0
+author:
+  - The vcompare contributors (@vcompare)
+description:
+  - For each arm in turn, makes a fresh instance, times its start from outside, lets the arm prove
+    what it is, checks its root file system from inside, runs the workloads, and removes it.
+  - The order of the arms is drawn from O(seed), balanced over the blocks of a run.
+  - An arm that does not work, or that can't be trusted, is recorded with the reason, and does not
+    keep the other arms from being measured.
+  - The samples are written into the bundle of the run on the controller. A block that the bundle
+    has already is not measured again, so a run that was interrupted goes on where it was.
+options:
+  bundle:
+    description:
+      - The run's folder on the controller, opened by M(vcompare.lab.bundle).
+    type: path
+    required: true
+  run:
+    description:
+      - Name of the run.
+    type: str
+    required: true
+  seed:
+    description:
+      - What the order of the arms is drawn from.
+    type: int
+    required: true
+  block:
+    description:
+      - Number of this block, from 1.
+    type: int
+    required: true
+  blocks:
+    description:
+      - Number of blocks of the run.
+    type: int
+    required: true
+  host:
+    description:
+      - Name of the host in samples. The controller sets it to the name in the inventory.
+    type: str
+    default: localhost
+  arms:
+    description:
+      - The arms of this host. In which order they are given does not matter.
+    type: list
+    elements: str
+    required: true
+  scenarios:
+    description:
+      - What to measure. The names are those of the workloads, and V(startup).
+    type: list
+    elements: str
+    required: true
+  iterations:
+    description:
+      - How many iterations of each workload count in one instance. One that warms up, and is marked
+        so, comes before them.
+    type: int
+    default: 2
+  seconds:
+    description:
+      - How long one iteration of a workload of fixed time takes.
+    type: int
+    default: 2
+  loops:
+    description:
+      - How much one iteration of a workload of fixed work does, by scenario.
+    type: dict
+    default: {}
+  image:
+    description:
+      - The one root file system and its exports on the host, as M(vcompare.lab.host_facts) finds
+        them.
+    type: dict
+    required: true
+    suboptions:
+      rootfs:
+        description: Block device or file with the root file system.
+        type: path
+        required: true
+      kernel:
+        description: Kernel of virtual machines.
+        type: path
+        default: ""
+      initrd:
+        description: Initrd of virtual machines.
+        type: path
+        default: ""
+      container:
+        description: Image archive for containers.
+        type: path
+        default: ""
+      reference:
+        description: Name of the container image.
+        type: str
+        default: ""
+      digest:
+        description: Digest of the whole tree.
+        type: str
+        required: true
+      quick_digest:
+        description: Digest of the tree's names, types, modes, sizes and link targets.
+        type: str
+        required: true
+  vcpus:
+    description:
+      - CPUs of an instance.
+    type: int
+    default: 1
+  memory_mib:
+    description:
+      - Memory of an instance in MiB.
+    type: int
+    default: 256
+  cpuset:
+    description:
+      - CPUs of the host for instances, like V(1) or V(2-3). Without it, the last O(vcpus) ones.
+    type: str
+    default: ""
+  full_digest:
+    description:
+      - Whether to read all of the root file system for its check, or names and sizes only. By
+        default, all of it in the first block of a run.
+    type: bool
+  timeout_factor:
+    description:
+      - How much slower than an ordinary machine the host may be; all deadlines are multiplied by
+        it.
+    type: float
+    default: 1.0
+  owner:
+    description:
+      - Owner in the marker of the instances. Instances of this owner that an interrupted run left
+        are removed first.
+    type: str
+    default: measure
+attributes:
+  check_mode:
+    support: full
+    description: Says which arms would be measured, and which are not possible.
+  diff_mode:
+    support: none
+    description: Instances are gone when the module ends, so there is nothing to compare.
+  idempotent:
+    support: full
+    description: A block that the bundle has already is not measured again.
+  action:
+    support: full
+    description: The order of the arms and the bundle are the controller's part.
+seealso:
+  - module: vcompare.lab.bundle
+  - module: vcompare.lab.host_facts
+"""
+
+EXAMPLES = r"""
+- name: Measure the first of five blocks
+  vcompare.lab.measure:
+    bundle: "{{ opened.path }}"
+    run: "{{ opened.run }}"
+    seed: "{{ opened.seed }}"
+    block: 1
+    blocks: 5
+    arms: [bare, docker, kvm]
+    scenarios: [startup, cpu]
+    image:
+      rootfs: /dev/disk/by-id/virtio-vc-rootfs
+      kernel: /run/vcompare/kit/vmlinuz
+      initrd: /run/vcompare/kit/initrd.img
+      container: /run/vcompare/kit/container.tar
+      reference: vcompare/guest:0123456789ab
+      digest: "{{ host.image.digest }}"
+      quick_digest: "{{ host.image.quick_digest }}"
+"""
+
+RETURN = r"""
+block:
+  description: Number of the block.
+  returned: always
+  type: int
+  sample: 3
+blocks:
+  description: Number of blocks of the run.
+  returned: always
+  type: int
+  sample: 5
+host:
+  description: The host's name in the inventory.
+  returned: always
+  type: str
+  sample: lab-linux
+arms:
+  description: How each arm fared, in the order of their turns.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{"arm": "kvm", "status": "ok", "reason": null}]
+samples:
+  description: Number of samples that were added to the bundle.
+  returned: success
+  type: int
+  sample: 14
+skipped:
+  description: Whether the bundle has this block already.
+  returned: success
+  type: bool
+  sample: false
+"""
+
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vcompare.lab.plugins.module_utils import block, hostlock
+from ansible_collections.vcompare.lab.plugins.module_utils.backends import registry
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
+    BackendError,
+    Image,
+)
+from ansible_collections.vcompare.lab.plugins.module_utils.workloads.base import WorkSpec
+from ansible_collections.vcompare.lab.plugins.module_utils.workloads.registry import SCENARIOS
+
+ARGUMENTS: dict[str, t.Any] = {
+    "bundle": {"type": "path", "required": True},
+    "run": {"type": "str", "required": True},
+    "seed": {"type": "int", "required": True},
+    "block": {"type": "int", "required": True},
+    "blocks": {"type": "int", "required": True},
+    "host": {"type": "str", "default": "localhost"},
+    "arms": {"type": "list", "elements": "str", "required": True},
+    "scenarios": {"type": "list", "elements": "str", "required": True},
+    "iterations": {"type": "int", "default": 2},
+    "seconds": {"type": "int", "default": 2},
+    "loops": {"type": "dict", "default": {}},
+    "image": {
+        "type": "dict",
+        "required": True,
+        "options": {
+            "rootfs": {"type": "path", "required": True},
+            "kernel": {"type": "path", "default": ""},
+            "initrd": {"type": "path", "default": ""},
+            "container": {"type": "path", "default": ""},
+            "reference": {"type": "str", "default": ""},
+            "digest": {"type": "str", "required": True},
+            "quick_digest": {"type": "str", "required": True},
+        },
+    },
+    "vcpus": {"type": "int", "default": 1},
+    "memory_mib": {"type": "int", "default": 256},
+    "cpuset": {"type": "str", "default": ""},
+    "full_digest": {"type": "bool"},
+    "timeout_factor": {"type": "float", "default": 1.0},
+    "owner": {"type": "str", "default": "measure"},
+}
+
+
+def plan_of(params: t.Mapping[str, t.Any]) -> block.Plan:
+    """Make the plan of a block out of the module's parameters, or say what is wrong with them."""
+    for name, known in (("arms", registry.ARMS), ("scenarios", SCENARIOS)):
+        unknown = sorted(set(params[name]) - set(known))
+        if unknown:
+            raise ValueError(
+                f"{name}: there is no {', '.join(unknown)}; choose from {', '.join(known)}"
+            )
+    for name in ("block", "iterations", "seconds", "vcpus", "memory_mib", "timeout_factor"):
+        if not params[name] > 0:
+            raise ValueError(f"{name}: {params[name]} is not above zero")
+    return block.Plan(
+        run=params["run"],
+        block=params["block"],
+        host=params["host"],
+        arms=params["arms"],
+        scenarios=params["scenarios"],
+        iterations=params["iterations"],
+        work=WorkSpec(
+            vcpus=params["vcpus"],
+            memory_mib=params["memory_mib"],
+            seconds=params["seconds"],
+            loops={name: int(count) for name, count in params["loops"].items()},
+        ),
+        image=Image(**params["image"]),
+        cpuset=params["cpuset"],
+        owner=params["owner"],
+        full_digest=bool(params["full_digest"]),
+        timeout_factor=params["timeout_factor"],
+    )
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    try:
+        plan = plan_of(module.params)
+        if module.check_mode:
+            reasons = {arm: registry.backend(arm).available() for arm in plan.arms}
+            module.exit_json(changed=True, would_measure=list(plan.arms), impossible=reasons)
+        with hostlock.measuring():
+            measured = block.measure(plan, registry.backend)
+    except ValueError as error:
+        module.fail_json(msg=str(error))
+    except BackendError as error:
+        module.fail_json(**error.as_result())
+    module.exit_json(changed=True, measured=measured)
+
+
+if __name__ == "__main__":
+    main()
