@@ -56,11 +56,11 @@ _FIXED_BY_RESUME = ("profile", "arms", "scenarios", "blocks", "seed", "accel", "
 
 def compare(options: CompareOptions) -> int:
     """Build the lab, measure, report."""
-    project = find_project()
-    playbook = project.playbook("compare.yml")
     home = homes.find_home()
     homes.check_home(home)
     request = _request(options, home)
+    project = find_project()
+    playbook = project.playbook("compare.yml")
     source = options.inventory or (
         Path(request.inventory) if request.inventory else project.default_inventory
     )

@@ -10,11 +10,17 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import re
 import typing as t
 
 MEASURE_ACTIONS = frozenset({"vcompare.lab.measure", "measure"})
 
 Event = t.Mapping[str, t.Any]
+
+# What moves a terminal's cursor, colours it, or names its window: evidence is often a console's.
+_ESCAPES = re.compile(
+    r"\x1b(\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|[@-Z\\-_])|[\x00-\x08\x0b\x0c\x0e-\x1f]"
+)
 
 
 @dataclasses.dataclass
@@ -176,6 +182,12 @@ class RunState:
 
     def _on_runner_on_skipped(self, data: Event) -> None:
         self.busy.pop(str(data.get("host")), None)
+        self._on_runner_item_on_skipped(data)
+
+    def _on_runner_item_on_skipped(self, data: Event) -> None:
+        # A result with `skipped` in it is a skipped task to Ansible, which then takes the word out
+        # of the result: that is how a block comes that was measured before.
+        self._take_measured(data, {**(data.get("res") or {}), "skipped": True})
 
     def _on_runner_on_failed(self, data: Event) -> None:
         self.busy.pop(str(data.get("host")), None)
@@ -258,17 +270,13 @@ def event_time(event: Event) -> float | None:
 
 def failure_of(data: Event, result: Event) -> Failure:
     """Take the module's own words from the result of a failed task."""
-    # A loop's item may be dressed up by Ansible; stderr is what commands have instead of a message.
-    message = next(
-        (
-            str(result[key]).strip()
-            for key in ("msg", "message", "censored", "stderr", "module_stderr")
-            if result.get(key)
-        ),
-        "the task failed without a message",
-    )
-    if message == "non-zero return code" and (result.get("stderr") or result.get("stdout")):
-        message = f"{message}: {str(result.get('stderr') or result.get('stdout')).strip()}"
+    keys = ("msg", "message", "censored", "stderr", "module_stderr")
+    texts = (_text(result.get(key)) for key in keys)
+    message = next((text for text in texts if text), "the task failed without a message")
+    # What Ansible says of a command is no message; the command may have left one.
+    said = _text(result.get("stderr")) or _text(result.get("stdout"))
+    if message == "non-zero return code" and said:
+        message = f"{message}: {said}"
     return Failure(
         host=str(data.get("host") or "?"),
         task=str(data.get("task") or "?"),
@@ -282,12 +290,10 @@ def _text(value: t.Any) -> str:
     if value is None:
         return ""
     if isinstance(value, (list, tuple)):
-        return "\n".join(str(item) for item in value)
-    return str(value).strip()
+        value = "\n".join(str(item) for item in value)
+    return plain_text(value).strip()
 
 
 def plain_text(value: t.Any) -> str:
     """Strip what only a terminal understands from a line."""
-    import re
-
-    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", str(value or "")).replace("\r", "").strip("\n")
+    return _ESCAPES.sub("", str(value or "")).replace("\r", "").strip("\n")

@@ -82,6 +82,8 @@ def run_playbook(
     state = progress.state
     if interrupt.requested:
         return Outcome(254, True, state, log)
+    # ansible-runner takes the first ansible-playbook on PATH, and that is this one.
+    ansible_program("ansible-playbook")
     stopper = Stopper(interrupt, progress.tick, grace_s)
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     with (
@@ -108,7 +110,6 @@ def run_playbook(
             runner = ansible_runner.run(
                 private_data_dir=private,
                 project_dir=str(project.root),
-                binary=str(ansible_program("ansible-playbook")),
                 playbook=str(playbook),
                 inventory=[str(item) for item in inventory],
                 extravars=dict(extra_vars),

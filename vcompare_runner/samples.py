@@ -27,6 +27,7 @@ if t.TYPE_CHECKING:
 
 _CHUNK = 5000
 _EXAMPLES = 3
+NO_REASON = "no reason given"
 
 OK, FAILED, REFUSED = 0, 1, 2
 STATUS_CODES: t.Mapping[str, int] = {"ok": OK, "failed": FAILED, "refused": REFUSED}
@@ -232,8 +233,9 @@ class SampleTable:
                 why = usable.get((block, key.host, key.arm), "its block does not name the arm")
             if why:
                 indices = order[bounds[number] : bounds[number + 1]]
-                self._leave_out(indices[self.used[indices] & (self.status[indices] == OK)], why)
-                self.used[indices] = False
+                # What a sample says of itself is nearer to it than what its block says.
+                self._leave_out_failures(indices)
+                self._leave_out(indices[self.used[indices]], why)
         for block, host in sorted(unfinished):
             notes.append(
                 (
@@ -246,7 +248,7 @@ class SampleTable:
 
     def _leave_out_values(self) -> list[tuple[str, str]]:
         notes: list[tuple[str, str]] = []
-        self._leave_out_failures()
+        self._leave_out_failures(np.flatnonzero(self.used))
         ok = self.used & (self.status == OK)
         missing = np.flatnonzero(ok & ~self.has_value)
         if len(missing):
@@ -282,12 +284,11 @@ class SampleTable:
             )
         return notes
 
-    def _leave_out_failures(self) -> None:
-        for index in np.flatnonzero(self.used & (self.status != OK)).tolist():
+    def _leave_out_failures(self, indices: np.ndarray) -> None:
+        for index in indices[self.used[indices] & (self.status[indices] != OK)].tolist():
             self.used[index] = False
             self.why_not.setdefault(
-                index,
-                f"{STATUS_NAMES[self.status[index]]}: {self.reason[index] or 'no reason given'}",
+                index, f"{STATUS_NAMES[self.status[index]]}: {self.reason[index] or NO_REASON}"
             )
 
     def _leave_out_duplicates(self) -> list[tuple[str, str]]:

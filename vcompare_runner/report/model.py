@@ -24,8 +24,9 @@ from __future__ import annotations
 import json
 import typing as t
 
-from vcompare_runner.bundle import ArmPlan, BlockLine, Bundle, Note, ProofLine, Substrate
+from vcompare_runner.bundle import ArmPlan, Bundle, Note, ProofLine, Substrate, usable_arms
 from vcompare_runner.names import ARMS, BARE, NESTED_TCG, arm_order
+from vcompare_runner.samples import NO_REASON, OK
 from vcompare_runner.statistics import MIN_PAIRS, ArmFigures, Comparison, ScenarioFigures
 
 SCHEMA = 1
@@ -36,7 +37,8 @@ Report = dict[str, t.Any]
 def build(bundle: Bundle, figures: t.Sequence[ScenarioFigures]) -> Report:
     """Build the content of the report from a bundle and its figures."""
     manifest = bundle.manifest
-    arms = [_arm(bundle, plan) for plan in _plans(bundle)]
+    outcomes = _outcomes(bundle)
+    arms = [_arm(bundle, plan, outcomes.get((plan.arm, plan.host), ())) for plan in _plans(bundle)]
     return {
         "schema": SCHEMA,
         "run": {
@@ -54,7 +56,7 @@ def build(bundle: Bundle, figures: t.Sequence[ScenarioFigures]) -> Report:
         "arms": arms,
         "scenarios": [_scenario(scenario) for scenario in figures],
         "claims": [],
-        "problems": _problems(bundle, arms),
+        "problems": _problems(bundle, arms, outcomes),
         "notes": [
             {"code": note.code, "text": note.text}
             for note in (*bundle.notes, *_own_notes(bundle, figures))
@@ -95,8 +97,9 @@ def _plans(bundle: Bundle) -> list[ArmPlan]:
 
 
 def _substrates(bundle: Bundle) -> dict[str, Substrate]:
-    sources = (*bundle.manifest.arms, *bundle.facts.values())
-    substrates = {source.host: source.substrate for source in sources if source.substrate}
+    planned = {plan.host: plan.substrate for plan in bundle.manifest.arms if plan.substrate}
+    seen = {host.host: host.substrate for host in bundle.facts.values() if host.substrate}
+    substrates = planned | seen
     return dict(sorted(substrates.items()))
 
 
@@ -109,28 +112,46 @@ def _blocks_finished(bundle: Bundle) -> int:
     return len(set.intersection(*finished)) if finished else 0
 
 
-def _arm(bundle: Bundle, plan: ArmPlan) -> dict[str, t.Any]:
-    outcomes = [
-        (block, outcome)
-        for block in bundle.blocks
-        if block.host == plan.host
-        for outcome in block.arms
-        if outcome.arm == plan.arm
-    ]
+class _Outcome(t.NamedTuple):
+    """How an arm fared in a block, with an unproven one as refused, whatever its block says."""
+
+    block: int
+    status: str
+    reason: str | None
+
+
+def _outcomes(bundle: Bundle) -> dict[tuple[str, str], list[_Outcome]]:
+    """Return the outcomes of every (arm, host), by block."""
+    unusable = usable_arms(bundle.blocks, bundle.proofs)
+    found: dict[tuple[str, str], list[_Outcome]] = {}
+    for block in bundle.blocks:
+        for outcome in block.arms:
+            status, reason = str(outcome.status), outcome.reason
+            if status == "ok" and (why := unusable[block.block, block.host, outcome.arm]):
+                status, reason = "refused", why
+            elif status != "ok":
+                reason = reason or NO_REASON
+            found.setdefault((outcome.arm, block.host), []).append(
+                _Outcome(block.block, status, reason)
+            )
+    return found
+
+
+def _arm(bundle: Bundle, plan: ArmPlan, outcomes: t.Sequence[_Outcome]) -> dict[str, t.Any]:
     proofs = [line for line in bundle.proofs if (line.host, line.arm) == (plan.host, plan.arm)]
     proven = sum(line.proven for line in proofs)
     counts = {
-        status: sum(o.status == status for _b, o in outcomes)
+        status: sum(outcome.status == status for outcome in outcomes)
         for status in ("ok", "failed", "refused")
     }
-    state, reason = _state(plan, outcomes, proofs, counts)
+    state, reason = _state(plan, outcomes, counts)
     return {
         "arm": plan.arm,
         "host": plan.host,
         "substrate": plan.substrate,
         "planned": plan.planned,
         "state": state,
-        "proven": bool(proofs) and proven == len(proofs) and len(proofs) >= len(outcomes),
+        "proven": bool(proofs) and proven == len(outcomes),
         "blocks": len(outcomes),
         "blocks_ok": counts["ok"],
         "blocks_failed": counts["failed"],
@@ -143,32 +164,20 @@ def _arm(bundle: Bundle, plan: ArmPlan) -> dict[str, t.Any]:
 
 
 def _state(
-    plan: ArmPlan,
-    outcomes: t.Sequence[tuple[BlockLine, t.Any]],
-    proofs: t.Sequence[ProofLine],
-    counts: dict[str, int],
+    plan: ArmPlan, outcomes: t.Sequence[_Outcome], counts: t.Mapping[str, int]
 ) -> tuple[str, str | None]:
     """Return the state (``ok``, ``partial``, ``failed``, ``refused``, ``not measured``) and why."""
-    reasons = list(
-        dict.fromkeys(o.reason or "no reason given" for _b, o in outcomes if o.status != "ok")
-    )
-    reasons += [
-        line.reason or "a proof did not hold"
-        for line in proofs
-        if not line.proven and not line.reason
-    ]
-    reason = "; ".join(dict.fromkeys(reasons)) or None
     if not plan.planned:
-        return "refused", plan.reason or "no reason given"
+        return "refused", plan.reason or NO_REASON
     if not outcomes:
         return "not measured", "no block was finished"
+    reasons = dict.fromkeys(o.reason or NO_REASON for o in outcomes if o.status != "ok")
+    reason = "; ".join(reasons) or None
     if counts["refused"] == len(outcomes):
         return "refused", reason
     if counts["ok"] == 0:
         return "failed", reason
-    if counts["ok"] < len(outcomes):
-        return "partial", reason
-    return "ok", reason
+    return ("partial" if counts["ok"] < len(outcomes) else "ok"), reason
 
 
 def _proofs(lines: t.Sequence[ProofLine]) -> list[dict[str, t.Any]]:
@@ -261,45 +270,59 @@ def _verdict(comparison: Comparison | None, direction: str) -> str | None:
     return "better" if (comparison.ratio > 1) == (direction == "higher") else "worse"
 
 
-def _problems(bundle: Bundle, arms: t.Sequence[dict[str, t.Any]]) -> list[dict[str, t.Any]]:
-    """List what was refused or failed.
-
-    Arms that were left out, blocks of an arm, single measurements.
-    """
-    problems: list[dict[str, t.Any]] = []
-    for arm in arms:
-        if not arm["planned"] or not arm["blocks"]:
-            problems.append(
-                _problem(arm["arm"], arm["host"], arm["state"], arm["reason"], None, [])
-            )
-    outcomes: dict[tuple[str, str, str, str], list[int]] = {}
-    for block in bundle.blocks:
-        for outcome in block.arms:
+def _problems(
+    bundle: Bundle,
+    arms: t.Sequence[dict[str, t.Any]],
+    outcomes: t.Mapping[tuple[str, str], t.Sequence[_Outcome]],
+) -> list[dict[str, t.Any]]:
+    """List what was refused or failed: whole arms, blocks of an arm, single measurements."""
+    problems = [
+        _problem(arm["arm"], arm["host"], arm["state"], arm["reason"], None, [])
+        for arm in arms
+        if not arm["planned"] or not arm["blocks"]
+    ]
+    grouped: dict[tuple[str, str, str, str], list[int]] = {}
+    for (name, host), of_arm in outcomes.items():
+        for outcome in of_arm:
             if outcome.status != "ok":
-                key = (outcome.arm, block.host, outcome.status, outcome.reason or "no reason given")
-                outcomes.setdefault(key, []).append(block.block)
-    for (name, host, status, reason), numbers in outcomes.items():
+                key = (name, host, outcome.status, outcome.reason or NO_REASON)
+                grouped.setdefault(key, []).append(outcome.block)
+    for (name, host, status, reason), numbers in grouped.items():
         problems.append(_problem(name, host, status, reason, None, numbers))
-    said = {
-        (problem["arm"], problem["host"], number)
-        for problem in problems
-        for number in problem["blocks"]
-    }
-    samples = bundle.samples
-    single: dict[tuple[str, str, str, str, str], set[int]] = {}
-    for index, why in samples.why_not.items():
-        key_of = samples.keys[samples.series[index]]
-        number = int(samples.block[index])
-        status, _colon, reason = why.partition(": ")
-        if status in ("failed", "refused") and (key_of.arm, key_of.host, number) not in said:
-            single.setdefault(
-                (key_of.arm, key_of.host, status, reason, key_of.scenario), set()
-            ).add(number)
-    for (name, host, status, reason, scenario), single_numbers in single.items():
-        problems.append(_problem(name, host, status, reason, scenario, sorted(single_numbers)))
+    problems += _single_problems(bundle, problems)
     return sorted(
         problems, key=lambda p: (arm_order(p["arm"]), p["host"], p["scenario"] or "", p["blocks"])
     )
+
+
+def _single_problems(bundle: Bundle, said: t.Sequence[dict[str, t.Any]]) -> list[dict[str, t.Any]]:
+    """List measurements that failed in finished blocks for a reason that their arm does not give."""
+    known = {
+        (problem["arm"], problem["host"], number, problem["reason"])
+        for problem in said
+        for number in problem["blocks"]
+    }
+    finished = {(block.block, block.host) for block in bundle.blocks}
+    samples = bundle.samples
+    single: dict[tuple[str, str, str, str, str], set[int]] = {}
+    for index, why in samples.why_not.items():
+        if samples.status[index] == OK:
+            continue
+        series = samples.keys[samples.series[index]]
+        number = int(samples.block[index])
+        status, _colon, reason = why.partition(": ")
+        is_new = (series.arm, series.host, number, reason) not in known
+        if (
+            is_new
+            and (number, series.host) in finished
+            and samples.run[index] == bundle.manifest.run
+        ):
+            key = (series.arm, series.host, status, reason, series.scenario)
+            single.setdefault(key, set()).add(number)
+    return [
+        _problem(name, host, status, reason, scenario, sorted(numbers))
+        for (name, host, status, reason, scenario), numbers in single.items()
+    ]
 
 
 def _problem(

@@ -31,7 +31,7 @@ def figure(value: float | None) -> str:
     if value == 0 or not math.isfinite(value):
         return str(value)
     digits = 3 - math.floor(math.log10(abs(value)))
-    if digits < -3 or digits > 8:
+    if digits < -3 or digits > 6:
         return f"{value:.3e}"
     rounded = round(value, digits)
     return f"{rounded:,.{max(digits, 0)}f}"
