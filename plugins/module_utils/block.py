@@ -325,7 +325,8 @@ class _Turn:
             " to the first correct reply\n"
             f"{ready.text()}\n"
         )
-        self._judged(startup.NAME, ready.elapsed_s, 1, key, started_at, ready.elapsed_s, None)
+        elapsed_s = round(ready.elapsed_s, 6)
+        self._judged(startup.NAME, elapsed_s, 1, key, started_at, elapsed_s, None)
 
     def _workload(self, backend: Backend, workload: Workload) -> None:
         plan = self.plan
@@ -538,8 +539,9 @@ class _Turn:
                 "direction": metric.direction,
                 "value": value,
                 "iteration": iteration,
-                # One start is one sample; a workload's first iteration warms up for the others.
-                "warmup": scenario != startup.NAME and iteration == 1,
+                # One start is one sample, and a scenario that was given up has one in place of all;
+                # a workload's first iteration warms up for the others.
+                "warmup": scenario != startup.NAME and iteration == 1 and started_at != "",
                 "status": status,
                 "reason": reason or None,
                 "started_at": started_at or wall_time(),

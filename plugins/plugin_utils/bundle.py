@@ -77,7 +77,13 @@ class Bundle:
             if there is not None:
                 self._refuse_other(there, manifest)
                 return there, True
-            made = {**manifest, "schema": SCHEMA, "created_at": utc_now(), "finished_at": None}
+            made = {
+                "schema": SCHEMA,
+                "run": manifest["run"],
+                "created_at": utc_now(),
+                "finished_at": None,
+                **manifest,
+            }
             if made.get("seed") is None:
                 made["seed"] = new_seed()
             self._write_json("manifest.json", made)
