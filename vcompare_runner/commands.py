@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import shutil
@@ -444,7 +445,10 @@ def lab_status(lab: str, as_json: bool, inventory: Path | None) -> int:
         raise PlaybookError(
             f"lab_status.yml did not say what the lab {lab} is", f"the log is {outcome.log}"
         )
+    # Worth keeping only where something went wrong.
     outcome.log.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        outcome.log.parent.rmdir()
     if as_json:
         say(json.dumps(status, indent=2))
         return EXIT_OK

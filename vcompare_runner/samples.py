@@ -9,7 +9,9 @@ in it is looked at line by line, with the pydantic model, to name the line and t
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import gc
 import itertools
 import operator
 import typing as t
@@ -220,22 +222,21 @@ class SampleTable:
         notes: list[tuple[str, str]] = []
         unfinished: set[tuple[int, str]] = set()
         # One decision per series and block, not per sample.
-        pairs, inverse = np.unique(np.stack([self.series, self.block]), axis=1, return_inverse=True)
-        inverse = inverse.reshape(-1)
-        order = np.argsort(inverse, kind="stable")
-        bounds = np.searchsorted(inverse[order], np.arange(pairs.shape[1] + 1))
-        for number in range(pairs.shape[1]):
-            key, block = self.keys[pairs[0, number]], int(pairs[1, number])
+        order = np.lexsort((self.block, self.series))
+        series, blocks = self.series[order], self.block[order]
+        changes = np.flatnonzero((np.diff(series) != 0) | (np.diff(blocks) != 0)) + 1
+        groups = np.split(order, changes) if len(order) else []
+        for group in groups:
+            key, block = self.keys[self.series[group[0]]], int(self.block[group[0]])
             if (block, key.host) not in finished:
                 why = "its block was not finished"
                 unfinished.add((block, key.host))
             else:
                 why = usable.get((block, key.host, key.arm), "its block does not name the arm")
             if why:
-                indices = order[bounds[number] : bounds[number + 1]]
                 # What a sample says of itself is nearer to it than what its block says.
-                self._leave_out_failures(indices)
-                self._leave_out(indices[self.used[indices]], why)
+                self._leave_out_failures(group)
+                self._leave_out(group[self.used[group]], why)
         for block, host in sorted(unfinished):
             notes.append(
                 (
@@ -317,6 +318,18 @@ class SampleTable:
 _fields = operator.itemgetter(*COLUMNS)
 
 
+@contextlib.contextmanager
+def _no_collection() -> t.Iterator[None]:
+    """Pause the garbage collector: it would look through millions of strings, again and again."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
 def read_samples(path: Path) -> tuple[SampleTable, list[str]]:
     """Read ``samples.jsonl``.
 
@@ -325,27 +338,24 @@ def read_samples(path: Path) -> tuple[SampleTable, list[str]]:
     :raises BundleError: a line is no sample; the message names line and field.
     """
     findings: list[str] = []
-    codes: dict[SeriesKey, int] = {}
+    codes: dict[tuple[str, ...], int] = {}
     series: list[int] = []
     columns: dict[str, list[t.Any]] = {name: [] for name in COLUMNS}
     if path.exists():
-        with path.open("rb") as lines:
+        with path.open("rb") as lines, _no_collection():
             first = 1
             while chunk := list(itertools.islice(lines, _CHUNK)):
                 parsed = _parse_chunk(path, chunk, first, findings)
                 if parsed is not None:
                     for name, column in parsed.items():
                         columns[name] += column
-                    keys = map(
-                        SeriesKey._make,
-                        zip(*(parsed[field] for field in SeriesKey._fields), strict=True),
-                    )
+                    keys = zip(*(parsed[field] for field in SeriesKey._fields), strict=True)
                     series += [codes.setdefault(key, len(codes)) for key in keys]
                 first += len(chunk)
     value = np.array(columns["value"], dtype=np.float64)
     return (
         SampleTable(
-            keys=list(codes),
+            keys=[SeriesKey(*key) for key in codes],
             series=np.array(series, dtype=np.int64),
             block=np.array(columns["block"], dtype=np.int64),
             iteration=np.array(columns["iteration"], dtype=np.int64),

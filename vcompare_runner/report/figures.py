@@ -106,7 +106,7 @@ def _draw_arm(axes: t.Any, position: int, entry: t.Mapping[str, t.Any]) -> None:
         heights,
         linestyle="none",
         marker="o",
-        markersize=3.2,
+        markersize=4,
         markeredgewidth=0,
         color=_MUTED,
         alpha=0.55,
@@ -153,7 +153,11 @@ def _range(rows: t.Sequence[t.Mapping[str, t.Any]]) -> tuple[float, float, bool]
 
 def _ticks(low: float, high: float, logarithmic: bool) -> list[float]:
     if logarithmic:
-        steps = (1.0, 2.0, 5.0) if high / low < 200 else (1.0,)
+        steps: tuple[float, ...] = (1.0,)
+        if high / low < 6:
+            steps = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)
+        elif high / low < 200:
+            steps = (1.0, 2.0, 5.0)
         powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
         return [
             tick
