@@ -17,6 +17,8 @@ description:
   - C(/dev/kvm), a processor flag, and even a tiny guest prove nothing. KVM is taken only when the
     kernel reaches its user space under KVM faster than under TCG on the same host.
   - Whatever is started is ended before the module returns.
+extends_documentation_fragment:
+  - vcompare.lab.attributes.info
 options:
   accel:
     description:
@@ -68,16 +70,6 @@ options:
       - QEMU's x86 system emulator.
     type: str
     default: qemu-system-x86_64
-attributes:
-  check_mode:
-    support: full
-    description: Nothing is changed, so check mode does the same.
-  diff_mode:
-    support: none
-    description: Nothing is changed.
-  idempotent:
-    support: full
-    description: Nothing is changed.
 """
 
 EXAMPLES = r"""

@@ -1,0 +1,266 @@
+# Copyright: the vcompare contributors
+# GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Brings a Docker daemon to the wanted options, or back to where it was."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+import typing as t
+
+from ansible_collections.vcompare.lab.plugins.module_utils import docker_config
+from ansible_collections.vcompare.lab.plugins.module_utils.docker_api import Api, DaemonState
+from ansible_collections.vcompare.lab.plugins.module_utils.docker_service import (
+    Service,
+    ServiceState,
+)
+from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
+
+# Written before the file is changed and removed after the restart: a run that was killed in
+# between is finished by the next one.
+_PENDING = ".vcompare-pending"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Plan:
+    file: docker_config.ConfigFile
+    merged: dict[str, t.Any]
+    service: ServiceState
+    write: bool
+    enable: bool
+    restart: bool
+    why: str
+
+    @property
+    def changed(self) -> bool:
+        return self.write or self.enable or self.restart
+
+
+class Engine:
+    """One daemon.
+
+    :param wanted: options in the form of daemon.json; None removes one.
+    :param timeout_s: the longest that the daemon may take to answer after a restart.
+    """
+
+    def __init__(
+        self,
+        config_file: str,
+        wanted: dict[str, t.Any],
+        dockerd: str,
+        service: Service,
+        api: Api,
+        timeout_s: float = 120.0,
+    ) -> None:
+        self._config_file = config_file
+        self._wanted = wanted
+        self._dockerd = dockerd
+        self._service = service
+        self._api = api
+        self._timeout_s = timeout_s
+
+    def converge(self, check_mode: bool = False) -> dict[str, t.Any]:
+        """Do what is needed, and no more.
+
+        :returns: changed, diff, restarted, why, backup_file, checked_by, config, the daemon's
+            summary, and for each wanted option whether it is in force.
+        :raises VcompareError: when that is not possible; the old options are then in force again.
+        """
+        plan = self._plan()
+        checked_by = None
+        if plan.write:
+            checked_by = docker_config.check(
+                plan.merged, self._dockerd, _without_config_file(plan.service.flags)
+            )
+        result: dict[str, t.Any] = {
+            "changed": plan.changed,
+            "diff": _diff(plan),
+            "restarted": plan.restart,
+            "why": plan.why,
+            "backup_file": None,
+            "checked_by": checked_by,
+            "config": plan.merged,
+        }
+        if plan.changed and not plan.service.managed:
+            raise VcompareError(
+                f"Docker would have to be restarted ({plan.why}), and there is no systemd here.",
+                f"Put the options into {plan.file.path} and restart dockerd yourself.",
+            )
+        if plan.changed and not check_mode:
+            result["backup_file"] = self._carry_out(plan) or None
+        if not (check_mode and plan.restart):
+            state = self._api.state()
+            result.update(state.summary())
+            result["options"] = self._findings(state)
+        return result
+
+    def _plan(self) -> _Plan:
+        file = docker_config.load(self._config_file)
+        service = self._service.state()
+        if service.managed and (service.masked or not service.loaded):
+            raise VcompareError(
+                "docker.service is " + ("masked." if service.masked else "not known to systemd."),
+                "Unmask it (systemctl unmask docker.service)."
+                if service.masked
+                else "Install Docker as a package (Debian: apt-get install docker.io).",
+            )
+        self._refuse_another_file(service)
+        merged = docker_config.merge(file.values, self._wanted)
+        write = merged != file.values
+        active = service.active if service.managed else self._api.answers()
+        why = ""
+        if write:
+            why = "the options change"
+        elif not active:
+            why = "it does not run"
+        elif os.path.exists(file.path + _PENDING):
+            why = "an earlier run was interrupted before its restart"
+        else:
+            missed = [
+                entry["name"]
+                for entry in self._findings(self._state_of_active())
+                if entry["in_force"] is False
+            ]
+            if missed:
+                why = f"not in force: {', '.join(missed)}"
+        return _Plan(
+            file=file,
+            merged=merged,
+            service=service,
+            write=write,
+            enable=service.managed and not service.enabled,
+            restart=bool(why),
+            why=why,
+        )
+
+    def _state_of_active(self) -> DaemonState:
+        # It may have been started a moment ago.
+        if not self._api.wait(self._timeout_s):
+            raise VcompareError(
+                f"Docker runs, and does not answer on {self._api.path}.",
+                "See journalctl -u docker.service.",
+                self._service.journal(time.time() - 3600),
+            )
+        return self._api.state()
+
+    def _refuse_another_file(self, service: ServiceState) -> None:
+        flags = service.flags
+        for index, flag in enumerate(flags):
+            name, _, value = flag.partition("=")
+            if name == "--config-file":
+                value = value or (flags[index + 1] if index + 1 < len(flags) else "")
+                if os.path.realpath(value) != os.path.realpath(self._config_file):
+                    raise VcompareError(
+                        f"This daemon is started with another configuration file, {value}.",
+                        "Give that path as config_file.",
+                    )
+
+    def _carry_out(self, plan: _Plan) -> str:
+        """The path of the backup."""
+        backup = ""
+        pending = plan.file.path + _PENDING
+        if plan.enable:
+            self._service.enable()
+        if not plan.restart:
+            return backup
+        if plan.write:
+            os.makedirs(os.path.dirname(plan.file.path), exist_ok=True)
+            docker_config.replace(pending, b"")
+            backup = docker_config.back_up(plan.file)
+            docker_config.replace(plan.file.path, docker_config.render(plan.merged))
+        started = time.time()
+        trouble = self._start()
+        if trouble:
+            self._roll_back(plan, trouble, self._service.journal(started))
+        missed = [e for e in self._findings(self._api.state()) if e["in_force"] is False]
+        if missed:
+            text = "; ".join(
+                f"{e['name']}: wanted {e['wanted']!r}, in force {e['observed']!r}" for e in missed
+            )
+            self._roll_back(plan, f"it runs without them ({text})", self._service.journal(started))
+        if os.path.exists(pending):
+            os.unlink(pending)
+        return backup
+
+    def _start(self) -> str:
+        """An empty text, or what went wrong."""
+        trouble = self._service.restart()
+        if not trouble and not self._api.wait(self._timeout_s):
+            trouble = f"it does not answer on {self._api.path} after {self._timeout_s:g} s"
+        return trouble
+
+    def _roll_back(self, plan: _Plan, trouble: str, journal: str) -> t.NoReturn:
+        message = f"Docker did not come up with the options: {trouble}."
+        if not plan.write:
+            raise VcompareError(message, "See the lines of its journal.", journal)
+        docker_config.restore(plan.file)
+        again = self._start() if plan.service.active else ""
+        pending = plan.file.path + _PENDING
+        if os.path.exists(pending):
+            os.unlink(pending)
+        if again:
+            raise VcompareError(
+                f"{message} The old options are back, but it does not start with them either:"
+                f" {again}.",
+                "See the lines of its journal.",
+                journal,
+            )
+        raise VcompareError(
+            message,
+            "The old options are back"
+            + (" and Docker runs with them." if plan.service.active else ".")
+            + " See the lines of its journal for what it refused.",
+            journal,
+        )
+
+    def _findings(self, state: DaemonState) -> list[dict[str, t.Any]]:
+        findings = []
+        for name, wanted in self._wanted.items():
+            seen = None if wanted is None else state.observe(name, wanted)
+            findings.append(
+                {
+                    "name": name,
+                    "wanted": wanted,
+                    "observed": None if seen is None else seen[0],
+                    "in_force": None if seen is None else seen[1],
+                }
+            )
+        return findings
+
+
+def _without_config_file(flags: t.Sequence[str]) -> list[str]:
+    """A candidate is checked in place of the real file."""
+    kept: list[str] = []
+    skip = False
+    for flag in flags:
+        if skip:
+            skip = False
+        elif flag == "--config-file":
+            skip = True
+        elif not flag.startswith("--config-file="):
+            kept.append(flag)
+    return kept
+
+
+def _diff(plan: _Plan) -> dict[str, str]:
+    def text(content: bytes, enabled: bool, runs: str) -> str:
+        word = "enabled" if enabled else "disabled"
+        return f"{content.decode(errors='replace')}docker.service: {word}, {runs}\n"
+
+    before = plan.file.content or b""
+    if before and not before.endswith(b"\n"):
+        before += b"\n"
+    after = docker_config.render(plan.merged) if plan.write else before
+    service = plan.service
+    runs = "runs" if service.active or not service.managed else "does not run"
+    return {
+        "before_header": plan.file.path,
+        "after_header": plan.file.path,
+        "before": text(before, service.enabled, runs),
+        "after": text(
+            after,
+            service.enabled or plan.enable,
+            f"restarted ({plan.why})" if plan.restart else runs,
+        ),
+    }
