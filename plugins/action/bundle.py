@@ -26,6 +26,8 @@ _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 class ActionModule(ActionBase):
     """Open or close a bundle."""
 
+    # The host is not contacted.
+    TRANSFERS_FILES = False
     _supports_check_mode = True
     _supports_diff = False
 

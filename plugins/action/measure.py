@@ -29,6 +29,8 @@ _SPEC: dict[str, t.Any] = {
 class ActionModule(ActionBase):
     """Measure one block on one host, once."""
 
+    # Nothing is copied before the module: a finished block costs no connection.
+    TRANSFERS_FILES = False
     _supports_check_mode = True
     _supports_diff = False
 

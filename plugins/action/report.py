@@ -27,6 +27,8 @@ else:
 class ActionModule(ActionBase):
     """Write a report."""
 
+    # The host is not contacted.
+    TRANSFERS_FILES = False
     _supports_check_mode = True
     _supports_diff = False
 

@@ -79,7 +79,7 @@ def test_a_good_block(local_arms: Arms) -> None:
     took = time.monotonic() - began
     assert statuses(result) == {"kvm": "ok", "bare": "ok"}
     assert result["order"] == ["kvm", "bare"]
-    assert 0 < result["host_elapsed_s"] <= took
+    assert 0 < result["host_elapsed_s"] <= took + 0.001
     found = [
         (s["order"], s["arm"], s["scenario"], s["iteration"], s["warmup"])
         for s in result["samples"]
