@@ -412,7 +412,9 @@ def _qemu(root: ET.Element, domain: Domain) -> None:
             f"hostfwd=tcp:{address}:{host_port}-:{port}"
             for address, host_port, port in network.hostfwd
         ]
-        device = ["virtio-net-pci", "netdev=vcuser0", "romfile="]
+        # QEMU places this card before libvirt's devices, so it needs a slot that libvirt does not give out
+        # by itself: libvirt counts up from the lowest one
+        device = ["virtio-net-pci", "netdev=vcuser0", "romfile=", "addr=0x1e"]
         if network.mac:
             device.append(f"mac={network.mac}")
         arguments += ["-netdev", ",".join(netdev), "-device", ",".join(device)]

@@ -148,7 +148,7 @@ def debian_tar(recipe: Recipe, tar: str, work: str, *, keep_apt: bool) -> None:
     if not keep_apt:
         # A proxy's password or a company's mirror must not travel with an image.
         argv.append('--customize-hook=rm -f "$1"/etc/apt/apt.conf.d/99mmdebstrap "$1"/etc/apt/sources.list')
-    argv.append('--customize-hook=rm -rf "$1"/etc/ssh/ssh_host_* "$1"/var/log/* "$1"/var/cache/ldconfig "$1"/etc/machine-id')
+    argv.append('--customize-hook=rm -rf "$1"/etc/ssh/ssh_host_* "$1"/var/log/* "$1"/var/cache/ldconfig; : > "$1"/etc/machine-id')
     argv += ["--skip=output/dev", recipe.release, tar, sources]
     command.run(
         argv,

@@ -1,0 +1,128 @@
+# Copyright: the vcompare contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: nested
+short_description: The nodes of a nested lab
+version_added: 0.1.0
+author:
+  - The vcompare contributors (@vcompare)
+description:
+  - Gives the two nodes of a nested lab, C(lab-linux) (groups C(bare_hosts), C(docker_hosts), C(kvm_hosts)) and
+    C(lab-xen) (group C(xen_hosts)), and how they are reached.
+  - Addresses, keys and names follow from the lab's name and home, so the nodes are here before they exist.
+  - Is used through a file whose name ends in C(nested_lab.yml).
+options:
+  plugin:
+    description: Must be V(vcompare.lab.nested).
+    required: true
+    choices: [vcompare.lab.nested]
+    type: str
+  lab:
+    description:
+      - Name of the lab. The extra variable C(vcompare_lab) goes before it.
+    type: str
+    default: default
+  home:
+    description:
+      - Folder with everything that is kept. The extra variable C(vcompare_home) goes before it.
+      - By default C(VCOMPARE_HOME), else the folder C(vcompare) in the XDG data folder.
+    type: path
+  lab_server:
+    description:
+      - Name of the machine that carries the lab; other than V(localhost), nodes are reached through it.
+    type: str
+    default: localhost
+  lab_server_home:
+    description:
+      - The home on the lab server, where that is another machine.
+    type: path
+extends_documentation_fragment:
+  - constructed
+"""
+
+EXAMPLES = r"""
+# nested_lab.yml
+plugin: vcompare.lab.nested
+lab: default
+"""
+
+import typing as t
+
+from ansible.errors import AnsibleParserError
+from ansible.plugins.inventory import BaseInventoryPlugin, Constructable
+from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import Lab, Node, default_home
+
+GROUPS = {
+    "lab-linux": ("lab_nodes", "bare_hosts", "docker_hosts", "kvm_hosts"),
+    "lab-xen": ("lab_nodes", "xen_hosts"),
+}
+
+
+def connection(lab: Lab, node: Node, server: str) -> dict[str, t.Any]:
+    """The variables by which a node is reached: its own address, key and host key."""
+    options = [
+        "-F /dev/null",
+        f"-o UserKnownHostsFile='{lab.known_hosts}'",
+        "-o StrictHostKeyChecking=yes",
+        "-o IdentitiesOnly=yes",
+    ]
+    if server != "localhost":
+        options.append(f"-o ProxyCommand='ssh -W %h:%p {server}'")
+    return {
+        "ansible_host": node.address,
+        "ansible_port": node.port,
+        "ansible_user": "root",
+        "ansible_ssh_private_key_file": f"{lab.keys}/id_ed25519",
+        "ansible_ssh_common_args": " ".join(options),
+        # One connection for a whole run, since a handshake with an emulated node costs seconds; and nothing
+        # to compress, since that costs an emulated processor more than loopback does.
+        "ansible_ssh_args": "-o Compression=no -o ControlMaster=auto -o ControlPersist=300s",
+        "ansible_ssh_pipelining": True,
+        "ansible_python_interpreter": "/usr/bin/python3",
+        # An emulated node under load answers late.
+        "ansible_timeout": 60,
+        "vcompare_nested": True,
+    }
+
+
+class InventoryModule(BaseInventoryPlugin, Constructable):
+    """Nodes of a nested lab, from its name."""
+
+    NAME = "vcompare.lab.nested"
+
+    def verify_file(self, path: str) -> bool:
+        """Take files that are meant for this plugin only."""
+        return super().verify_file(path) and path.endswith(("nested_lab.yml", "nested_lab.yaml"))
+
+    def parse(self, inventory: t.Any, loader: t.Any, path: str, cache: bool = True) -> None:
+        """Add the nodes."""
+        super().parse(inventory, loader, path, cache)
+        self._read_config_data(path)
+        extra = self._vars
+        name = str(extra.get("vcompare_lab") or self.get_option("lab"))
+        home = str(extra.get("vcompare_home") or self.get_option("home") or default_home())
+        server = str(self.get_option("lab_server"))
+        try:
+            # Keys and known hosts are the controller's; addresses follow from the lab server's home.
+            lab = Lab(home, name)
+            nodes = Lab(str(self.get_option("lab_server_home") or home), name).nodes
+        except VcompareError as error:
+            raise AnsibleParserError(f"{error.message} {error.remedy}") from error
+        for group in ("lab_servers", "lab_nodes", "bare_hosts", "docker_hosts", "kvm_hosts", "xen_hosts"):
+            inventory.add_group(group)
+        if server == "localhost":
+            inventory.add_host("localhost", group="lab_servers")
+            inventory.set_variable("localhost", "ansible_connection", "local")
+            inventory.set_variable("localhost", "ansible_python_interpreter", "/usr/bin/python3")
+        else:
+            inventory.add_host(server, group="lab_servers")
+        for node in nodes:
+            inventory.add_host(node.name)
+            for group in GROUPS[node.name]:
+                inventory.add_child(group, node.name)
+            for key, value in connection(lab, node, server).items():
+                inventory.set_variable(node.name, key, value)

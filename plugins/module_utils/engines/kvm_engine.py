@@ -1,0 +1,95 @@
+# Copyright: the vcompare contributors
+# GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""KVM and libvirt of a host: the kernel module, the daemon, nested paging."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils.lab import command
+
+_MODULES_LOAD = "/etc/modules-load.d/vcompare-kvm.conf"
+_PARAMETERS = {"kvm_amd": "npt", "kvm_intel": "ept"}
+
+
+def wanted_module(cpuinfo: str = "/proc/cpuinfo") -> str:
+    """The KVM module for this processor; empty when it has no hardware virtualisation."""
+    with open(cpuinfo, encoding="utf-8", errors="replace") as text:
+        for line in text:
+            if line.startswith("flags"):
+                flags = set(line.split())
+                return "kvm_amd" if "svm" in flags else "kvm_intel" if "vmx" in flags else ""
+    return ""
+
+
+def loaded(module: str) -> bool:
+    """Whether a kernel module is loaded or built in."""
+    return os.path.isdir(f"/sys/module/{module}")
+
+
+def nested_paging(module: str, parameters: str = "/sys/module/{module}/parameters/{name}") -> bool | None:
+    """Whether the second level of address translation is done by the hardware; None when it can't be told."""
+    try:
+        with open(parameters.format(module=module, name=_PARAMETERS[module]), encoding="ascii") as text:
+            return text.read().strip() in ("Y", "1")
+    except (OSError, KeyError):
+        return None
+
+
+def _unit_state(unit: str, question: str) -> str:
+    # is-active and is-enabled end with another code than 0 for every answer but one.
+    try:
+        return command.run(["systemctl", question, unit], f"asking for {unit}", timeout_s=60).strip()
+    except VcompareError:
+        return ""
+
+
+def converge(check_mode: bool) -> dict[str, t.Any]:
+    """Load the KVM module now and at boot, have libvirtd run now and at boot, and say what is in force.
+
+    :returns: changed, changes (what was or would be done), module, nested_paging, device.
+    :raises VcompareError: the processor has no hardware virtualisation, or something could not be done.
+    """
+    module = wanted_module()
+    if not module:
+        raise VcompareError(
+            "This host's processor shows neither svm nor vmx: KVM can't run here.",
+            "Switch on hardware virtualisation in the firmware, or nested virtualisation in the hypervisor below, or "
+            "take the host out of the group kvm_hosts.",
+        )
+    changes = []
+    text = f"# vcompare.lab.kvm_host\n{module}\n"
+    try:
+        with open(_MODULES_LOAD, encoding="utf-8") as file:
+            there = file.read()
+    except OSError:
+        there = ""
+    if there != text:
+        changes.append(f"load {module} at boot")
+        if not check_mode:
+            with open(_MODULES_LOAD, "w", encoding="utf-8") as file:
+                file.write(text)
+    if not loaded(module):
+        changes.append(f"load {module}")
+        if not check_mode:
+            command.run(["modprobe", module], f"loading {module}", remedy="See dmesg: the firmware may forbid it.")
+    if _unit_state("libvirtd.service", "is-enabled") != "enabled":
+        changes.append("start libvirtd at boot")
+        if not check_mode:
+            command.run(["systemctl", "enable", "libvirtd.service"], "enabling libvirtd")
+    if _unit_state("libvirtd.service", "is-active") != "active":
+        changes.append("start libvirtd")
+        if not check_mode:
+            command.run(["systemctl", "start", "libvirtd.service"], "starting libvirtd", remedy="See: journalctl -u libvirtd.")
+    device = os.path.exists("/dev/kvm")
+    if not device and not check_mode:
+        raise VcompareError(f"{module} is loaded, and there is no /dev/kvm.", "See dmesg: the firmware may forbid it.")
+    return {
+        "changed": bool(changes),
+        "changes": changes,
+        "module": module,
+        "nested_paging": nested_paging(module),
+        "device": device,
+    }

@@ -1,0 +1,379 @@
+# Copyright: the vcompare contributors
+# GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The two machines of a nested lab: made, stopped, kept as a snapshot, started from it, taken away.
+
+They are libvirt domains of the collection's own KVM backend, the one that also makes
+the guests that are measured. What is made is in the lab's journal before it exists.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import time
+import typing as t
+
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.kvm import Kvm
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.process import last_lines
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import InstanceSpec
+from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils.journal import Journal
+from ansible_collections.vcompare.lab.plugins.module_utils.lab import capacity, command, reach, seed_disk, snapshots
+from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import Lab, Node
+
+# What QEMU itself takes beside the memory of the machine, and its buffer of translated code under TCG.
+_QEMU_MIB = 150
+_TCG_CACHE_MIB = 256
+# Two overlays and two snapshots with memory, as measured, with room for the work of a run.
+_DISK_MIB = 4096
+# With SMAP, an emulated dom0 crashes in early boot. Under TCG the exit of RDTSCP has the wrong code,
+# and Xen, which intercepts it for its PVH and HVM guests, ends them.
+_TCG_DISABLED = ("smap", "rdtscp")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What the nodes of a lab shall be.
+
+    :param accel: ``kvm`` or ``tcg``.
+    :param node_image: folder of the node image.
+    :param guest_image: folder of the guest image; its two read-only disks are attached.
+    :param provision_key: changes when what provisioning does changes; a snapshot of another key is not used.
+    :param outbound: whether nodes may reach other machines.
+    """
+
+    accel: str
+    node_image: str
+    guest_image: str
+    vcpus: int
+    memory_mib: int
+    boot_timeout_s: float
+    outbound: bool = False
+    provision_key: str = ""
+    uri: str = ""
+
+    def fingerprint(self) -> str:
+        """The same for labs that are the same machines."""
+        values = {**dataclasses.asdict(self), "boot_timeout_s": 0}
+        values["node_image"] = os.path.basename(self.node_image)
+        values["guest_image"] = os.path.basename(self.guest_image)
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _boot_id() -> str:
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as text:
+        return text.read().strip()
+
+
+def default_uri() -> str:
+    """libvirt's system daemon for root; for others a daemon of their own, which needs no rights: nodes use no bridges."""
+    return "qemu:///system" if os.geteuid() == 0 else "qemu:///session"
+
+
+class NestedLab:
+    """One lab on this machine."""
+
+    def __init__(self, lab: Lab, uri: str = "") -> None:
+        self.lab = lab
+        self.uri = uri or str(self.state().get("uri") or default_uri())
+        self.journal = Journal(lab.journal)
+        self.backend = Kvm(os.path.join(lab.folder, "state"), journal=self.journal, options={"uri": self.uri})
+        self.said: list[str] = []
+
+    # What is known
+
+    def state(self) -> dict[str, t.Any]:
+        """What was written down about the lab; empty when there is none."""
+        try:
+            with open(self.lab.state, encoding="utf-8") as text:
+                return t.cast("dict[str, t.Any]", json.load(text))
+        except (OSError, ValueError):
+            return {}
+
+    def _write_state(self, **changes: t.Any) -> None:
+        state = {**self.state(), **changes}
+        partial = self.lab.state + ".partial"
+        with open(partial, "w", encoding="utf-8") as text:
+            json.dump(state, text, indent=1, sort_keys=True)
+            text.flush()
+            os.fsync(text.fileno())
+        os.replace(partial, self.lab.state)
+
+    def exists(self) -> bool:
+        """Whether anything of the lab is here."""
+        return os.path.isdir(self.lab.folder)
+
+    def describe(self) -> dict[str, t.Any]:
+        """The truth about the lab, asked of libvirt and not of a file.
+
+        :returns: name, state (``absent``, ``stopped``, ``partial`` or ``running``), nodes, folder, and the
+            journal's open records.
+        """
+        state = self.state()
+        nodes = []
+        for node in self.lab.nodes:
+            there = self._node_state(node) if self.exists() else "absent"
+            nodes.append({**dataclasses.asdict(node), "state": there})
+        states = {str(node["state"]) for node in nodes}
+        overall = next(iter(states)) if len(states) == 1 else "partial"
+        if overall == "absent" and self.exists():
+            overall = "partial"
+        return {
+            "name": self.lab.name,
+            "state": overall,
+            "folder": self.lab.folder,
+            "uri": self.uri,
+            "accel": state.get("accel"),
+            "acceleration": state.get("acceleration"),
+            # What was asked when it was proven, as long as the proof holds; empty when it does not.
+            "proven_for": (state.get("acceleration") or {}).get("asked", "") if state.get("boot_id") == _boot_id() else "",
+            "provisioned": bool(state.get("provisioned")),
+            "nodes": nodes,
+            "objects": self.journal.pending() if self.exists() else [],
+            "private_key": f"{self.lab.keys}/id_ed25519",
+            "known_hosts": self.lab.known_hosts,
+        }
+
+    def _node_state(self, node: Node) -> str:
+        try:
+            return self.backend.info(node.domain).state
+        except VcompareError:
+            return "unknown"
+
+    # Verbs
+
+    def up(self, settings: Settings, acceleration: t.Mapping[str, t.Any]) -> bool:
+        """Make the nodes run and be reachable: from the snapshot, as they are, or from new.
+
+        :returns: whether something changed.
+        """
+        with self._lock():
+            fingerprint = settings.fingerprint()
+            state = self.state()
+            same = state.get("fingerprint") == fingerprint
+            if same and state.get("provisioned") and self._restore(settings):
+                self._write_state(acceleration=dict(acceleration), boot_id=_boot_id())
+                return True
+            if same and not state.get("provisioned") and self._running(settings):
+                return False
+            if self.exists():
+                self.said.append("The lab that was there is another one or half-made, and is made again.")
+                self._take_away(keep_keys=True)
+            self._make(settings, acceleration, fingerprint)
+            return True
+
+    def keep(self) -> bool:
+        """Take a snapshot of the running nodes, memory included, as what the next start begins from."""
+        with self._lock():
+            if self.state().get("provisioned"):
+                return False
+            with self._both() as pool:
+                list(pool.map(lambda node: snapshots.take(self._domain(node), self.lab.owner), self.lab.nodes))
+            self._write_state(provisioned=True)
+            return True
+
+    def stop(self) -> bool:
+        """Switch the nodes off; the snapshot stays."""
+        with self._lock():
+            changed = False
+            for node in self.lab.nodes:
+                if self._node_state(node) == "running":
+                    # The next start is from the snapshot, or makes the node again: nothing is lost by haste.
+                    snapshots.power_off(self._domain(node))
+                    changed = True
+            return changed
+
+    def down(self) -> bool:
+        """Take away the lab and everything that the journal or libvirt knows of it."""
+        if not self.exists():
+            return False
+        with self._lock():
+            self._take_away(keep_keys=False)
+        shutil.rmtree(self.lab.folder)
+        return True
+
+    # Parts
+
+    @contextlib.contextmanager
+    def _lock(self) -> t.Iterator[None]:
+        os.makedirs(self.lab.folder, mode=0o700, exist_ok=True)
+        os.chmod(self.lab.folder, 0o700)
+        with open(os.path.join(self.lab.folder, "lock"), "a+", encoding="ascii") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.seek(0)
+                raise VcompareError(
+                    f"Another command (process {lock.read().strip() or 'unknown'}) works on the lab {self.lab.name}.",
+                    "Wait for it to end, or use another lab (vcompare_lab, --lab).",
+                ) from None
+            lock.truncate(0)
+            lock.write(str(os.getpid()))
+            lock.flush()
+            yield
+
+    @staticmethod
+    def _both() -> concurrent.futures.ThreadPoolExecutor:
+        return concurrent.futures.ThreadPoolExecutor(max_workers=4)
+
+    def _domain(self, node: Node) -> t.Any:
+        domain = self.backend._domain(node.domain)
+        if domain is None:
+            raise VcompareError(f"The node {node.name} is not there.", "Make the lab first: vcompare lab up.")
+        return domain
+
+    def _disks(self, node: Node) -> tuple[str, str]:
+        return (os.path.join(self.lab.folder, f"{node.name}.qcow2"), os.path.join(self.lab.folder, f"{node.name}.seed"))
+
+    def _console(self, node: Node) -> str:
+        return os.path.join(self.lab.folder, f"{node.name}.console.log")
+
+    def _spec(self, node: Node, settings: Settings) -> InstanceSpec:
+        overlay, seed = self._disks(node)
+        disks: list[dict[str, t.Any]] = [
+            # A lab's disk need not survive a power cut of the lab server, so no flush waits for the real disk.
+            {"path": overlay, "format": "qcow2", "cache": "unsafe"},
+            {"path": seed, "format": "raw", "serial": "vc-seed", "readonly": True, "cache": "writeback"},
+        ]
+        for name in ("rootfs", "kit"):
+            path = os.path.join(settings.guest_image, f"{name}.ext4")
+            disks.append({"path": path, "format": "raw", "serial": f"vc-{name}", "readonly": True, "cache": "writeback"})
+        options: dict[str, t.Any] = {
+            "uri": self.uri,
+            "persistent": True,
+            "disks": disks,
+            "console_log": self._console(node),
+            "user_network": {"hostfwd": [[node.address, node.port, 22]], "restrict": not settings.outbound},
+            "address": node.address,
+        }
+        if settings.accel == "kvm":
+            options |= {"domain_type": "kvm", "cpu_mode": "host-passthrough"}
+        else:
+            options |= {"domain_type": "qemu", "cpu_mode": "maximum", "cpu_disabled_features": list(_TCG_DISABLED)}
+            options["tcg_tb_size_mib"] = _TCG_CACHE_MIB
+        if self.uri.endswith("/system"):
+            # QEMU runs as the owner of the lab's folder, which is closed to everybody else, libvirt's own user included.
+            options["seclabel"] = {"type": "static", "model": "dac", "label": f"+{os.geteuid()}:+{os.getegid()}", "relabel": "no"}
+        return InstanceSpec(
+            name=node.domain,
+            owner=self.lab.owner,
+            vcpus=settings.vcpus,
+            memory_mib=settings.memory_mib,
+            options=options,
+        )
+
+    def _require_room(self, settings: Settings) -> None:
+        overhead = _QEMU_MIB + (_TCG_CACHE_MIB if settings.accel == "tcg" else 0)
+        nodes = len(self.lab.nodes)
+        capacity.require(
+            self.lab.home,
+            memory=nodes * (settings.memory_mib + overhead),
+            disk=_DISK_MIB,
+            what=f"A lab of {nodes} nodes with {settings.memory_mib} MiB each",
+            memory_option="nested_lab_memory_mib",
+        )
+        for node in self.lab.nodes:
+            if reach.in_use(node):
+                raise VcompareError(
+                    f"The address {node.address} port {node.port}, where the node {node.name} is reached, is in use by "
+                    "something else.",
+                    "End what listens there (ss -ltnp), or give the lab another name (vcompare_lab, --lab): "
+                    "its addresses follow from it.",
+                )
+
+    def _make(self, settings: Settings, acceleration: t.Mapping[str, t.Any], fingerprint: str) -> None:
+        self._require_room(settings)
+        self._write_state(
+            schema=1,
+            name=self.lab.name,
+            owner=self.lab.owner,
+            uri=self.uri,
+            accel=settings.accel,
+            acceleration=dict(acceleration),
+            fingerprint=fingerprint,
+            provisioned=False,
+            nodes=[dataclasses.asdict(node) for node in self.lab.nodes],
+            settings=dataclasses.asdict(settings),
+            boot_id=_boot_id(),
+            created_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        )
+        keys = seed_disk.Keys(self.lab.keys)
+        self.journal.create("keys", self.lab.keys, self.lab.owner)
+        keys.make(tuple(node.name for node in self.lab.nodes))
+        with open(self.lab.known_hosts, "w", encoding="ascii") as text:
+            for node in self.lab.nodes:
+                text.write(f"[{node.address}]:{node.port} {keys.public(keys.host(node.name))}\n")
+        base = os.path.join(settings.node_image, "node.raw")
+        for node in self.lab.nodes:
+            overlay, seed = self._disks(node)
+            for path in (overlay, seed, self._console(node)):
+                self.journal.create("file", path, self.lab.owner)
+            seed_disk.write(seed, keys, node.name)
+            command.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", base, overlay], "making a node's disk")
+            with open(self._console(node), "w", encoding="utf-8"):
+                pass
+            spec = self._spec(node, settings)
+            self.backend.prepare(spec)
+            self.backend.create(spec, 120.0)
+        self._wait(settings)
+
+    def _wait(self, settings: Settings) -> None:
+        with self._both() as pool:
+            waits = [
+                pool.submit(
+                    reach.wait,
+                    self.lab,
+                    node,
+                    settings.boot_timeout_s,
+                    lambda node=node: self._node_state(node) == "running",
+                    lambda node=node: last_lines(self._console(node)),
+                )
+                for node in self.lab.nodes
+            ]
+            for node, wait in zip(self.lab.nodes, waits, strict=True):
+                self.said.append(f"{node.name} was reached after {wait.result():.1f} s.")
+
+    def _restore(self, settings: Settings) -> bool:
+        """Start both nodes from their snapshots; False when one has none."""
+        domains = [self.backend._domain(node.domain) for node in self.lab.nodes]
+        if not all(domain is not None and snapshots.has(domain) for domain in domains):
+            return False
+        for node in self.lab.nodes:
+            if self._node_state(node) != "running" and reach.in_use(node):
+                self._require_room(settings)
+        with self._both() as pool:
+            list(pool.map(snapshots.restore, domains))
+        self._wait(settings)
+        return True
+
+    def _running(self, settings: Settings) -> bool:
+        """Whether both nodes run and can be reached as they are."""
+        if any(self._node_state(node) != "running" for node in self.lab.nodes):
+            return False
+        try:
+            self._wait(dataclasses.replace(settings, boot_timeout_s=30.0))
+        except VcompareError:
+            return False
+        return True
+
+    def _take_away(self, *, keep_keys: bool) -> None:
+        names = {node.domain for node in self.lab.nodes}
+        names |= {str(record["id"]) for record in self.journal.pending(self.backend.arm)}
+        names |= {info.name for info in self.backend.list() if info.details.get("owner") == self.lab.owner}
+        for name in sorted(names):
+            self.backend.destroy(name, 120.0)
+        for record in self.journal.pending("file"):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(str(record["id"]))
+            self.journal.gone("file", str(record["id"]), self.lab.owner)
+        if not keep_keys:
+            shutil.rmtree(self.lab.keys, ignore_errors=True)
+            self.journal.gone("keys", self.lab.keys, self.lab.owner)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.lab.state)

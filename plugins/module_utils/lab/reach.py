@@ -1,0 +1,88 @@
+# Copyright: the vcompare contributors
+# GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Whether a node can be reached: its forwarded port, and ssh with the lab's own keys."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import time
+import typing as t
+
+from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils.lab import command
+from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import Lab, Node
+
+
+def ssh_arguments(lab: Lab, node: Node) -> list[str]:
+    """ssh to a node: its own key, its own host key, and nothing of the user's configuration."""
+    return [
+        *("ssh", "-F", "/dev/null", "-i", f"{lab.keys}/id_ed25519", "-p", str(node.port)),
+        *("-o", f"UserKnownHostsFile={lab.known_hosts}", "-o", "StrictHostKeyChecking=yes"),
+        *("-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes", "-o", "ConnectTimeout=10"),
+        f"root@{node.address}",
+    ]
+
+
+def in_use(node: Node) -> bool:
+    """Whether something listens on the node's address and port already."""
+    with socket.socket() as probe:
+        # A connection of an earlier lab that is still winding up must not count.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((node.address, node.port))
+        except OSError:
+            return True
+    return False
+
+
+def _banner(node: Node) -> bool:
+    # User networking accepts for a node that does not listen yet, so only what it says counts.
+    try:
+        with socket.create_connection((node.address, node.port), timeout=5) as connection:
+            return connection.recv(4) == b"SSH-"
+    except OSError:
+        return False
+
+
+def wait(
+    lab: Lab, node: Node, timeout_s: float, alive: t.Callable[[], bool], console: t.Callable[[], str]
+) -> float:
+    """Wait until a command runs on the node over ssh, and set its clock; return the seconds that it took.
+
+    A node that starts from a snapshot has the time of the snapshot.
+
+    :param alive: whether its domain still runs; asked every few seconds.
+    :param console: the last lines of its console.
+    :raises VcompareError: the deadline passed or the domain ended.
+    """
+    begin = time.monotonic()
+    deadline = begin + timeout_s
+    tried, last = 0, "no connection"
+    next_look = begin + 5
+    while time.monotonic() < deadline:
+        tried += 1
+        if _banner(node):
+            done = subprocess.run(
+                [*ssh_arguments(lab, node), "date", "-u", "-s", f"@{time.time():.0f}"],
+                check=False,
+                capture_output=True,
+                stdin=subprocess.DEVNULL,
+                timeout=max(30.0, deadline - time.monotonic()),
+            )
+            if done.returncode == 0:
+                return time.monotonic() - begin
+            last = command.tail(done.stderr, 3)
+            if "Host key verification failed" in last:
+                break
+        if time.monotonic() > next_look:
+            next_look = time.monotonic() + 5
+            if not alive():
+                raise VcompareError(f"The node {node.name} ended while it started.", "See its console below.", console())
+        time.sleep(0.2)
+    raise VcompareError(
+        f"The node {node.name} ({node.address}:{node.port}) was not reached over ssh within "
+        f"{time.monotonic() - begin:.0f} s; {tried} attempts, the last: {last}.",
+        "See the last lines of its console below; on a slow machine raise nested_lab_boot_timeout.",
+        console(),
+    )

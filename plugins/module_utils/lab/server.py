@@ -1,0 +1,123 @@
+# Copyright: the vcompare contributors
+# GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a lab server needs: packages, and a libvirt daemon, also where systemd does not run."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import signal
+import socket
+import time
+import typing as t
+
+from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils.journal import Journal
+from ansible_collections.vcompare.lab.plugins.module_utils.lab import apt, command
+
+# Started by hand in this order where there is no systemd; libvirtd asks virtlogd to write consoles.
+DAEMONS = {"virtlogd": "/run/libvirt/virtlogd-sock", "libvirtd": "/run/libvirt/libvirt-sock"}
+_RELEASES = ("bookworm", "trixie")
+
+
+def check_system() -> str:
+    """Return the Debian release; refuse what a lab can't be built on.
+
+    :raises VcompareError: another architecture, or another system than Debian 12 and 13.
+    """
+    if platform.machine() != "x86_64":
+        raise VcompareError(
+            f"This machine is {platform.machine()}; only x86-64 lab servers are supported yet.",
+            "Name an x86-64 machine in the inventory group lab_servers.",
+        )
+    release = apt.codename()
+    if release not in _RELEASES:
+        raise VcompareError(f"Debian {release} is not supported.", f"Use one of {', '.join(_RELEASES)}.")
+    return release
+
+
+def has_systemd() -> bool:
+    """Whether systemd is process 1 here; see sd_booted(3)."""
+    return os.path.isdir("/run/systemd/system")
+
+
+def answers(path: str) -> bool:
+    """Whether something listens on a local socket."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(5)
+        try:
+            probe.connect(path)
+        except OSError:
+            return False
+    return True
+
+
+def needs_daemon() -> bool:
+    """Whether the system's libvirt daemon is used: users other than root have one of their own, which libvirt starts."""
+    return os.geteuid() == 0
+
+
+def silent_daemons() -> list[str]:
+    """The daemons that should answer and don't."""
+    return [name for name, path in DAEMONS.items() if not answers(path)] if needs_daemon() else []
+
+
+def start_daemons(journal: Journal) -> list[str]:
+    """Start what does not answer, and return what was started and how.
+
+    :raises VcompareError: a daemon does not answer after it was started.
+    """
+    said = []
+    for name in silent_daemons():
+        if has_systemd():
+            unit = "virtlogd.socket" if name == "virtlogd" else "libvirtd.service"
+            command.run(["systemctl", "start", unit], f"starting {unit}", remedy=f"See: journalctl -u {unit}.")
+            said.append(f"{unit} was started through systemd.")
+        else:
+            journal.create("daemon", name, "lab-server")
+            command.run([name, "--daemon"], f"starting {name}", timeout_s=60)
+            said.append(f"{name} was started by hand, since systemd does not run on this machine.")
+        deadline = time.monotonic() + 60
+        while not answers(DAEMONS[name]):
+            if time.monotonic() > deadline:
+                raise VcompareError(f"{name} was started and does not answer on {DAEMONS[name]} after 60 s.", f"See the output of: {name}.")
+            time.sleep(0.1)
+    return said
+
+
+def stop_daemons(journal: Journal) -> list[str]:
+    """End the daemons that we started by hand, when no domain needs them; return which."""
+    ours = [str(record["id"]) for record in journal.pending("daemon")]
+    if not ours:
+        return []
+    if "libvirtd" in ours and answers(DAEMONS["libvirtd"]):
+        listed = command.run(["virsh", "-c", "qemu:///system", "list", "--all", "--name"], "listing domains", timeout_s=60)
+        if listed.strip():
+            return []
+    stopped = []
+    for name in reversed(DAEMONS):
+        if name not in ours:
+            continue
+        pid = _pid(name)
+        if pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+            deadline = time.monotonic() + 20
+            while os.path.exists(f"/proc/{pid}") and time.monotonic() < deadline:
+                time.sleep(0.1)
+            stopped.append(name)
+        journal.gone("daemon", name, "lab-server")
+    return stopped
+
+
+def _pid(name: str) -> int:
+    """Process of a daemon, from its pid file; 0 when that process is something else by now."""
+    try:
+        with open(f"/run/{name}.pid", encoding="ascii") as text:
+            pid = int(text.read())
+        if os.path.basename(os.readlink(f"/proc/{pid}/exe")).split()[0] == name:
+            return pid
+    except (OSError, ValueError):
+        pass
+    return 0

@@ -1,0 +1,133 @@
+#!/usr/bin/python
+# Copyright: the vcompare contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: arms
+short_description: Have the arms of a host ready for instances
+version_added: 0.1.0
+author:
+  - The vcompare contributors (@vcompare)
+description:
+  - Does what belongs to no instance, so that no instance's start pays for it. Loads the container image, makes networks
+    and keys, has libvirt ask QEMU what it can do.
+  - An arm that this host can't carry is reported with the reason; the others are made ready all the same.
+options:
+  arms:
+    description:
+      - The arms.
+    type: list
+    elements: str
+    choices: [bare, docker, kvm, xen-dom0, xen-pv, xen-pvh]
+    required: true
+  image_digest:
+    description:
+      - Digest of the image; empty for the newest one that the host has.
+    type: str
+    default: ""
+  owner:
+    description:
+      - Owner in the marker of what is made.
+    type: str
+    default: default
+attributes:
+  check_mode:
+    support: partial
+    details:
+      - Says which arms this host can carry, not what would be made for them.
+    description: Nothing is made.
+  diff_mode:
+    support: none
+    description: There is no text to compare.
+  idempotent:
+    support: full
+    description: What is ready stays as it is.
+"""
+
+EXAMPLES = r"""
+- name: Have Docker and KVM ready
+  vcompare.lab.arms:
+    arms: [docker, kvm]
+  become: true
+"""
+
+RETURN = r"""
+arms:
+  description: For each arm whether it is ready, and the reason if it is not.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    arm:
+      description: Name of the arm.
+      type: str
+    ready:
+      description: Whether instances can be made.
+      type: bool
+    reason:
+      description: Why not; empty when it is ready.
+      type: str
+"""
+
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vcompare.lab.plugins.module_utils import facts
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import Image, InstanceSpec
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.registry import backend
+from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
+
+_PROBE = "vc-ready"
+
+
+def _ready(arm: str, image: Image, owner: str, check_mode: bool) -> dict[str, t.Any]:
+    there = backend(arm)
+    try:
+        reason = there.available()
+        if not reason and not check_mode:
+            spec = InstanceSpec(name=f"{_PROBE}-{arm}", owner=owner, image=image)
+            try:
+                there.prepare(spec)
+            finally:
+                there.destroy(spec.name, 120.0)
+    except VcompareError as error:
+        reason = f"{error.message} {error.remedy}".strip()
+    return {"arm": arm, "ready": not reason, "reason": reason}
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "arms": {
+                "type": "list",
+                "elements": "str",
+                "required": True,
+                "choices": ["bare", "docker", "kvm", "xen-dom0", "xen-pv", "xen-pvh"],
+            },
+            "image_digest": {"type": "str", "default": ""},
+            "owner": {"type": "str", "default": "default"},
+        },
+        supports_check_mode=True,
+    )
+    found = facts.image(module.params["image_digest"])
+    if found is None or found["missing"]:
+        module.fail_json(
+            msg="The host has no whole guest image: nothing to make instances from. "
+            "The roles guest_image (real hosts) and nested_lab (nested ones) bring it."
+        )
+    image = Image(
+        **found["paths"],
+        reference=found["reference"],
+        digest=found["digest"],
+        quick_digest=found.get("quick_digest", ""),
+    )
+    owner = module.params["owner"]
+    arms = [_ready(arm, image, owner, module.check_mode) for arm in module.params["arms"]]
+    # What is made here is made once and looked at each time, so it is no change of the host to report.
+    module.exit_json(changed=False, arms=arms)
+
+
+if __name__ == "__main__":
+    main()

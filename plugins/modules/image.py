@@ -1,0 +1,187 @@
+#!/usr/bin/python
+# Copyright: the vcompare contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: image
+short_description: Build the root file system of all arms, and the disk of lab nodes
+version_added: 0.1.0
+author:
+  - The vcompare contributors (@vcompare)
+description:
+  - Builds images from Debian packages on the host that it runs on, with that host's own apt configuration
+    (mirrors, proxies, keys, options), without loop devices, and without root where the host lets users have
+    user namespaces.
+  - An image of the same recipe is built once and kept by its recipe's digest. Several are built side by side.
+options:
+  home:
+    description:
+      - Folder with everything that is kept; images go into C(images/) below it.
+    type: path
+    required: true
+  images:
+    description:
+      - What to build.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      kind:
+        description:
+          - V(guest) is the one root file system of all arms with its exports, V(node) the disk of lab nodes.
+        type: str
+        choices: [guest, node]
+        required: true
+      release:
+        description:
+          - Debian code name. By default the release of the host that builds.
+        type: str
+      packages:
+        description:
+          - Packages beside the essential ones.
+        type: list
+        elements: str
+        required: true
+      files:
+        description:
+          - Files of ours, each with C(path), C(content) and C(mode), or C(path) and C(link).
+        type: list
+        elements: dict
+        default: []
+      early_hooks:
+        description:
+          - Shell lines that run before packages are configured. C($1) is the tree.
+        type: list
+        elements: str
+        default: []
+      hooks:
+        description:
+          - Shell lines that run at the end. C($1) is the tree.
+        type: list
+        elements: str
+        default: []
+      size_mib:
+        description:
+          - Size of the disk of a node; a guest's follows from its content.
+        type: int
+        default: 8192
+      settings:
+        description:
+          - What the builder of this kind reads beside that, such as C(initrd_init) (guest) and C(fstab) (node).
+        type: dict
+        default: {}
+attributes:
+  check_mode:
+    support: full
+    description: Nothing is built; says whether something would be.
+  diff_mode:
+    support: none
+    description: An image has no text to compare.
+  idempotent:
+    support: full
+    description: An image that is there is not built again.
+"""
+
+EXAMPLES = r"""
+- name: Build a small root file system
+  vcompare.lab.image:
+    home: /srv/vcompare
+    images:
+      - kind: guest
+        packages: [busybox-static, redis-server, sysbench]
+        files:
+          - {path: /usr/lib/vcompare/init, content: "{{ lookup('file', 'init.sh') }}", mode: "0755"}
+        settings:
+          initrd_init: "{{ lookup('file', 'initrd-init.sh') }}"
+"""
+
+RETURN = r"""
+images:
+  description: By kind, the image's description (docs/contracts.md, image.json) and its C(folder).
+  returned: success
+  type: dict
+elapsed_s:
+  description: How long it took, in seconds.
+  returned: success
+  type: float
+"""
+
+import concurrent.futures
+import time
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils.lab import apt, capacity, guest_image, image_build, node_image
+
+_MAKERS = {"guest": guest_image.make, "node": node_image.make}
+# A tree, its archive and the finished files, as measured.
+_BUILD_MIB = {"guest": 1400, "node": 4000}
+
+
+def _recipe(given: dict[str, t.Any]) -> image_build.Recipe:
+    files = tuple(
+        image_build.File(
+            path=entry["path"],
+            content=entry.get("content", ""),
+            mode=int(str(entry.get("mode", "0644")), 8),
+            link=entry.get("link", ""),
+        )
+        for entry in given["files"]
+    )
+    return image_build.Recipe(
+        kind=given["kind"],
+        release=given["release"] or apt.codename(),
+        packages=tuple(sorted(set(given["packages"]))),
+        files=files,
+        early_hooks=tuple(given["early_hooks"]),
+        hooks=tuple(given["hooks"]),
+        size_mib=given["size_mib"] - 1 if given["kind"] == "node" else 0,
+        settings=given["settings"],
+    )
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "home": {"type": "path", "required": True},
+            "images": {
+                "type": "list",
+                "elements": "dict",
+                "required": True,
+                "options": {
+                    "kind": {"type": "str", "choices": ["guest", "node"], "required": True},
+                    "release": {"type": "str"},
+                    "packages": {"type": "list", "elements": "str", "required": True},
+                    "files": {"type": "list", "elements": "dict", "default": []},
+                    "early_hooks": {"type": "list", "elements": "str", "default": []},
+                    "hooks": {"type": "list", "elements": "str", "default": []},
+                    "size_mib": {"type": "int", "default": 8192},
+                    "settings": {"type": "dict", "default": {}},
+                },
+            },
+        },
+        supports_check_mode=True,
+    )
+    begin = time.monotonic()
+    folder = f"{module.params['home']}/images"
+    try:
+        recipes = [_recipe(given) for given in module.params["images"]]
+        missing = [recipe for recipe in recipes if image_build.cached(folder, recipe) is None]
+        if missing and not module.check_mode:
+            disk = sum(_BUILD_MIB[recipe.kind] for recipe in missing)
+            capacity.require(folder, memory=256, disk=disk, what="Building images", memory_option="nothing")
+            with concurrent.futures.ThreadPoolExecutor(max_workers=len(missing)) as pool:
+                builds = [pool.submit(image_build.build, folder, recipe, _MAKERS[recipe.kind]) for recipe in missing]
+                for build in builds:
+                    build.result()
+        images = {recipe.kind: image_build.cached(folder, recipe) or {} for recipe in recipes}
+    except VcompareError as error:
+        module.fail_json(**error.as_result())
+    module.exit_json(changed=bool(missing), images=images, elapsed_s=time.monotonic() - begin)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+#!/usr/bin/python
+# Copyright: the vcompare contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: kvm_engine
+short_description: Have KVM and libvirt work on a host
+version_added: 0.1.0
+author:
+  - The vcompare contributors (@vcompare)
+description:
+  - Loads the KVM module of the host's processor, now and at each boot, has C(libvirtd) run, now and at each boot, and
+    reports whether nested paging is in force.
+  - The packages must be installed; the role M(vcompare.lab.kvm_engine) belongs to, C(kvm_host), does that.
+options: {}
+attributes:
+  check_mode:
+    support: full
+    description: Says what would be done.
+  diff_mode:
+    support: none
+    description: RV(changes) says it in words.
+  idempotent:
+    support: full
+    description: A second run changes nothing.
+"""
+
+EXAMPLES = r"""
+- name: Have KVM
+  vcompare.lab.kvm_engine:
+  become: true
+"""
+
+RETURN = r"""
+changes:
+  description: What was done, or would be in check mode.
+  returned: success
+  type: list
+  elements: str
+module:
+  description: The kernel module.
+  returned: success
+  type: str
+  sample: kvm_amd
+nested_paging:
+  description: Whether the hardware does the second level of address translation; null when it can't be told.
+  returned: success
+  type: bool
+device:
+  description: Whether C(/dev/kvm) is there.
+  returned: success
+  type: bool
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vcompare.lab.plugins.module_utils.engines import kvm_engine
+from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec={}, supports_check_mode=True)
+    try:
+        result = kvm_engine.converge(module.check_mode)
+    except VcompareError as error:
+        module.fail_json(**error.as_result())
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
