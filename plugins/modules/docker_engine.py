@@ -42,7 +42,7 @@ options:
     description:
       - The longest that the daemon may take to start and to answer, in seconds.
     type: float
-    default: 180
+    default: 300
 notes:
   - Needs systemd for changes. Without it, the module only tells whether the options are in force.
   - Containers stop at a restart, unless the daemon runs with C(live-restore).
@@ -174,7 +174,7 @@ def main() -> None:
             "options": {"type": "dict", "default": {}},
             "config_file": {"type": "path", "default": "/etc/docker/daemon.json"},
             "socket": {"type": "path", "default": "/run/docker.sock"},
-            "timeout_s": {"type": "float", "default": 180},
+            "timeout_s": {"type": "float", "default": 300},
         },
         supports_check_mode=True,
     )
