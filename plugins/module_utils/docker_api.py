@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import http.client
 import json
+import os
 import socket
 import time
 import typing as t
@@ -184,13 +185,18 @@ def _bip(state: DaemonState, wanted: t.Any) -> tuple[t.Any, bool] | None:
     return None
 
 
+def _data_root(state: DaemonState, wanted: t.Any) -> tuple[t.Any, bool]:
+    # The daemon tells where a link leads.
+    observed = str(state.info.get("DockerRootDir", ""))
+    return observed, os.path.realpath(observed) == os.path.realpath(str(wanted))
+
+
 def _mtu(state: DaemonState, wanted: t.Any) -> tuple[t.Any, bool] | None:
     observed = (state.bridge.get("Options") or {}).get("com.docker.network.driver.mtu")
     return None if observed is None else (int(observed), int(observed) == wanted)
 
 
 _PLAIN = {
-    "data-root": "DockerRootDir",
     "debug": "Debug",
     "default-runtime": "DefaultRuntime",
     "experimental": "ExperimentalBuild",
@@ -200,6 +206,7 @@ _PLAIN = {
 }
 _READERS: dict[str, t.Callable[[DaemonState, t.Any], tuple[t.Any, bool] | None]] = {
     "bip": _bip,
+    "data-root": _data_root,
     "default-address-pools": _pools,
     "exec-opts": _exec_opts,
     "insecure-registries": _insecure,

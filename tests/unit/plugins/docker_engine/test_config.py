@@ -112,6 +112,9 @@ def test_flag_names(flags: list[str], names: set[str]) -> None:
     [
         ({}, "storage-driver", "overlay2", True),
         ({}, "storage-driver", "vfs", False),
+        ({}, "data-root", "/var/lib/docker", True),
+        ({}, "data-root", "/srv/docker", False),
+        ({"DockerRootDir": "/usr/bin"}, "data-root", "/usr/share/../bin/", True),
         ({}, "exec-opts", ["native.cgroupdriver=systemd"], True),
         ({}, "exec-opts", ["native.cgroupdriver=cgroupfs"], False),
         ({}, "exec-opts", ["isolation=x"], None),
