@@ -219,7 +219,7 @@ skipped:
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.vcompare.lab.plugins.module_utils import block, hostlock
+from ansible_collections.vcompare.lab.plugins.module_utils import abandoned, block, hostlock
 from ansible_collections.vcompare.lab.plugins.module_utils.backends import registry
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
     BackendError,
@@ -227,6 +227,9 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol imp
 )
 from ansible_collections.vcompare.lab.plugins.module_utils.workloads.base import WorkSpec
 from ansible_collections.vcompare.lab.plugins.module_utils.workloads.registry import SCENARIOS
+
+# An interrupted measurement may still be removing its instance.
+_CLEAN_UP_S = 30.0
 
 ARGUMENTS: dict[str, t.Any] = {
     "bundle": {"type": "path", "required": True},
@@ -301,12 +304,15 @@ def main() -> None:
         if module.check_mode:
             reasons = {arm: registry.backend(arm).available() for arm in plan.arms}
             module.exit_json(changed=True, would_measure=list(plan.arms), impossible=reasons)
-        with hostlock.measuring():
+        lock = hostlock.measuring(timeout_s=_CLEAN_UP_S * plan.timeout_factor)
+        with abandoned.ends_when_abandoned(), lock:
             measured = block.measure(plan, registry.backend)
     except ValueError as error:
         module.fail_json(msg=str(error))
     except BackendError as error:
         module.fail_json(**error.as_result())
+    except abandoned.Abandoned:
+        module.fail_json(msg="the measurement was ended: nobody waits for its result any more")
     module.exit_json(changed=True, measured=measured)
 
 

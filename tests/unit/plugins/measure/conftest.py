@@ -23,6 +23,11 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol imp
     Proof,
     Result,
 )
+from hypothesis import settings
+
+# How long an example takes says more of this machine's other work than of ours.
+settings.register_profile("no-deadline", deadline=None)
+settings.load_profile("no-deadline")
 
 DIGEST = "sha256:" + "a" * 64
 QUICK = "sha256:" + "b" * 64
