@@ -225,7 +225,7 @@ class Docker(Base):
     def _make(self, client: t.Any, spec: InstanceSpec, record: Record) -> str:
         image = t.cast(Image, spec.image)
         memory = spec.memory_mib << 20
-        scratch = dict.fromkeys(("/run", "/tmp"), "rw,exec")  # noqa: S108
+        scratch = dict.fromkeys(("/run", "/tmp"), f"rw,exec,size={memory}")  # noqa: S108
         host_config = client.create_host_config(
             cpuset_cpus=spec.cpuset,
             mem_limit=memory,

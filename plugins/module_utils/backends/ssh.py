@@ -25,6 +25,11 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.store import
 # Every guest has the host key that we give it, whatever address it gets: it is known by this name.
 HOST_ALIAS = "vc-guest"
 
+# Each command is a process group of its own.
+_END_GROUPS = (
+    'for p in $(pgrep -f "$0"); do g=$(ps -o pgid= -p "$p") && kill -9 -- "-${g##* }"; done'
+)
+
 
 class Keys:
     """The key pairs of a host under test: one to log in with, one for its guests to be known by."""
@@ -125,10 +130,10 @@ class Ssh:
         frame = Frame(argv)
         rc = self._follow(frame, timeout_s)
         if rc is None:
-            if frame.pid:
-                # sshd leaves a command running whose client went away
-                kill = f"kill -9 -- -$(ps -o pgid= -p {frame.pid} | tr -d ' ')"
-                self._follow(Frame(["/bin/sh", "-c", kill]), 30)
+            # sshd leaves a command running whose client went away; it may not have begun yet, so it
+            # is found by what only its frame has. [x]yz finds xyz, and not the command that looks.
+            pattern = f"[{frame.token[0]}]{frame.token[1:]}"
+            self._follow(Frame(["/bin/sh", "-c", _END_GROUPS, pattern]), 60)
             raise timed_out(self._name, argv, timeout_s, frame.stderr)
         if not frame.began:
             said = frame.stderr.strip().splitlines()

@@ -53,10 +53,12 @@ class Frame:
             raise BackendError(
                 "a command can't hold the character NUL", remedy="Pass such data in a file."
             )
-        token = secrets.token_hex(8)
-        self.argv = ["/usr/bin/env", "-i", *ENVIRONMENT, "/bin/sh", "-c", _FRAME, token, *argv]
+        # in the command line of the frame and in what it says, and nowhere else
+        self.token = secrets.token_hex(8)
+        self.argv = ["/usr/bin/env", "-i", *ENVIRONMENT]
+        self.argv += ["/bin/sh", "-c", _FRAME, self.token, *argv]
         self._stamp = re.compile(
-            rb"\036vc:" + token.encode() + rb":(begin|end):([0-9.]*):([0-9]*)\036"
+            rb"\036vc:" + self.token.encode() + rb":(begin|end):([0-9.]*):([0-9]*)\036"
         )
         self._stdout = bytearray()
         self._stderr = bytearray()

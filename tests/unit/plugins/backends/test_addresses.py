@@ -16,12 +16,13 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol imp
     BackendError,
     InstanceSpec,
 )
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 SUBNETS = [network.LOOPBACK, network.DOCKER, network.KVM, network.XEN]
 
 
+@settings(deadline=None)
 @given(st.sampled_from(SUBNETS), st.text(), st.sets(st.integers(16, 250), max_size=234))
 def test_an_address_is_free_and_in_range(
     subnet: network.Subnet, name: str, taken: set[int]

@@ -29,7 +29,9 @@ def unpack(archive: bytes, folder: Path) -> None:
 
 
 @needs_cpio
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     st.dictionaries(
         st.text("abcdefgh_.", min_size=1, max_size=30).filter(lambda n: set(n) != {"."}),

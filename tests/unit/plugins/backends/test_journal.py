@@ -47,7 +47,9 @@ def test_cut_off_at_every_byte(tmp_path: Path) -> None:
         assert [record["id"] for record in journal.pending()] == [*expected, "vc-new"], size
 
 
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.lists(st.tuples(st.booleans(), st.sampled_from("abc")), max_size=12))
 def test_pending_is_the_last_word(tmp_path: Path, steps: list[tuple[bool, str]]) -> None:
     path = tmp_path / "journal.jsonl"

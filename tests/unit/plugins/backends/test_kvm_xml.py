@@ -97,7 +97,7 @@ def test_a_node() -> None:
         "-netdev",
         "user,id=vcuser0,restrict=off,hostfwd=tcp:127.1.2.3:2222-:22",
         "-device",
-        "virtio-net-pci,netdev=vcuser0,romfile=,mac=52:54:00:aa:bb:cc",
+        "virtio-net-pci,netdev=vcuser0,romfile=,addr=0x1e,mac=52:54:00:aa:bb:cc",
         "-msg",
         "timestamp=on",
     ]

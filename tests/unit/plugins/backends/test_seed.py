@@ -19,7 +19,9 @@ NASTY = st.text(
     st.one_of(st.sampled_from("'\"\\$`!*?[]{}()<>|&;# ~\t\n\r=%^"), st.characters(codec="utf-8")),
     max_size=40,
 ).filter(lambda text: "\0" not in text)
-REUSE = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+REUSE = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 @REUSE

@@ -80,7 +80,7 @@ def test_a_command_that_never_began() -> None:
     assert "No route" in caught.value.evidence
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.integers(1, 40), st.binary(max_size=30), st.binary(max_size=30))
 def test_stamps_in_any_pieces(size: int, before: bytes, after: bytes) -> None:
     frame = Frame(["true"])
