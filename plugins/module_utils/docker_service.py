@@ -67,14 +67,18 @@ class Service:
             done = self._systemctl("restart", UNIT)
         except VcompareError as error:
             return error.message
-        return done.stderr.strip() or "systemctl restart failed" if done.returncode else ""
+        if done.returncode == 0:
+            return ""
+        # The lines after the first name commands for a person at a terminal.
+        return (done.stderr.strip() or "systemctl restart failed").splitlines()[0].rstrip(".")
 
     def journal(self, since: float) -> str:
         """Its last lines since a time (seconds of the epoch)."""
         command = ["journalctl", "--unit", UNIT, "--no-pager", "--output", "cat"]
         try:
             done = subprocess.run(
-                [*command, "--lines", "15", "--since", f"@{int(since)}"],
+                # With --since, --lines would give the first ones.
+                [*command, "--since", f"@{int(since)}"],
                 capture_output=True,
                 text=True,
                 check=False,
@@ -82,7 +86,8 @@ class Service:
             )
         except (OSError, subprocess.TimeoutExpired):
             return "(the journal can't be read)"
-        return done.stdout.strip()
+        lines = [line for line in done.stdout.splitlines() if "level=debug" not in line]
+        return "\n".join(lines[-15:])
 
     def _systemctl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         try:
