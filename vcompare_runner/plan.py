@@ -28,6 +28,7 @@ class Profile:
     """A profile as the collection has it.
 
     :param seconds: how long one iteration of a workload runs.
+    :param fixed_work: scenarios that do a fixed amount of work instead.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Profile:
     iterations: int
     seconds: float
     scenarios: tuple[str, ...]
+    fixed_work: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +97,8 @@ class Plan:
     @property
     def least_seconds(self) -> float:
         """Seconds that the workloads alone take: the iterations that run for a fixed time."""
-        timed = sum(scenario != "startup" for scenario in self.scenarios)
+        untimed = {"startup", *self.profile.fixed_work}
+        timed = sum(scenario not in untimed for scenario in self.scenarios)
         return self.blocks * len(self.arms) * timed * self.profile.iterations * self.profile.seconds
 
 
@@ -155,6 +158,7 @@ def read_profiles(project: Project) -> dict[str, Profile]:
                 iterations=int(entry.get("iterations", 1)),
                 seconds=float(entry.get("seconds", 0)),
                 scenarios=tuple(entry["scenarios"]),
+                fixed_work=tuple(entry.get("loops") or ()),
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             path = project.root.joinpath(*parts)

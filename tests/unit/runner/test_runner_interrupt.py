@@ -58,14 +58,25 @@ def test_interrupted_comparison_says_how_to_go_on(checkout: Checkout, tmp_path: 
     subprocess.run(["cp", "-a", str(checkout.root), str(slow)], check=True)
     hanging = (slow / "playbooks" / "lab_up.yml").read_text().replace("lab: wait", "measure: wait")
     (slow / "playbooks" / "compare.yml").write_text(hanging)
-    process = Checkout(slow).popen(home, "compare")
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    process = Checkout(slow).popen(
+        home, "compare", TMPDIR=str(temporary), SOME_CANARY="s3cr3t-canary"
+    )
     try:
         wait_for(home / "sleeper")
+        # Neither while it runs does the environment, or what we pass on, lie in a file.
+        (private,) = temporary.glob("vcompare-*")
+        files = [path for path in private.rglob("*") if path.is_file()]
+        assert [path.name for path in files if path.parent.name == "env"] == ["settings"]
+        assert [path for path in files if path.parent.name == "job_events"] == []
+        assert not any(b"s3cr3t-canary" in path.read_bytes() for path in files)
         process.send_signal(signal.SIGTERM)
         _out, err = process.communicate(timeout=60)
     finally:
         process.kill()
     assert process.returncode == 130, err
+    assert list(temporary.glob("vcompare-*")) == []
     (folder,) = (home / "runs").iterdir()
     assert "interrupted in stage measure" in err
     assert "0 of 10 blocks are finished and kept" in err
