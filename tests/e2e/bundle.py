@@ -1,0 +1,73 @@
+# Copyright: the vcompare contributors
+# GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Holds a bundle and its report against what a run should have left; prints what differs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+
+
+def problems(bundle: Path, proven: set[str], refused: set[str], blocks: int) -> list[str]:
+    """What is not as it should be, in words."""
+    found = []
+    for name in ("index.html", "report.md", "report.json", "samples.csv"):
+        if not (bundle / "report" / name).is_file():
+            found.append(f"there is no report/{name}")
+    if found:
+        return found
+    report = json.loads((bundle / "report" / "report.json").read_text(encoding="utf-8"))
+    arms = {arm["arm"]: arm for arm in report["arms"]}
+    for arm in sorted(proven):
+        if not arms.get(arm, {}).get("proven"):
+            found.append(f"{arm} is not proven: {arms.get(arm, {}).get('reason')}")
+        elif not arms[arm]["proofs"]:
+            found.append(f"{arm} has no proofs")
+    for arm in sorted(refused):
+        if arms.get(arm, {}).get("proven"):
+            found.append(f"{arm} is proven, and was broken")
+        if not json.dumps(arms.get(arm, {})).strip("{}"):
+            found.append(f"{arm} is not in the report")
+    for scenario in report["scenarios"]:
+        for figure in scenario["arms"]:
+            name = f"{scenario['scenario']} in {figure['arm']}"
+            if figure["arm"] in proven and (figure["blocks"] != blocks or figure["median"] is None):
+                found.append(f"{name}: {figure['blocks']} blocks, median {figure['median']}")
+            if figure["arm"] in refused and figure["median"] is not None:
+                found.append(f"{name} has the figure {figure['median']}, and was refused")
+            if figure["arm"] == "bare" and figure["ratio"] not in (1, 1.0, None):
+                found.append(f"{name}: bare is {figure['ratio']} times itself")
+    html = (bundle / "report" / "index.html").read_text(encoding="utf-8")
+    outside = re.findall(r"""(?:src|href)\s*=\s*["']?https?://[^"' >]*\.(?:js|css|png|svg|woff2?)""", html)
+    if outside or "<script src" in html:
+        found.append(f"the report wants the network: {outside}")
+    for arm in sorted(proven | refused):
+        if arm not in html:
+            found.append(f"{arm} is not in index.html")
+    return found
+
+
+def main() -> int:
+    """Print what differs; the exit code says whether anything does."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("--proven", required=True)
+    parser.add_argument("--refused", default="")
+    parser.add_argument("--blocks", type=int, required=True)
+    args = parser.parse_args()
+    found = problems(
+        args.bundle,
+        set(args.proven.split(",")),
+        {arm for arm in args.refused.split(",") if arm},
+        args.blocks,
+    )
+    for line in found:
+        print(f"{args.bundle.name}: {line}")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

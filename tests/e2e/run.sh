@@ -1,0 +1,80 @@
+#!/usr/bin/env bash
+# The main job for real: from nothing to a report, again from the snapshot, without the wrapper,
+# interrupted and resumed, and with an arm that is broken on purpose.
+source "$(dirname "${BASH_SOURCE[0]}")/../lab.sh"
+
+readonly vcompare=.venv/bin/vcompare playbook=.venv/bin/ansible-playbook
+readonly all=bare,docker,kvm,xen-dom0,xen-pv,xen-pvh
+readonly bundle=(.venv/bin/python tests/e2e/bundle.py)
+
+created_at() { .venv/bin/python -c 'import json, sys; print(json.load(open(sys.argv[1]))["created_at"])' "$VCOMPARE_HOME/labs/default/state.json"; }
+
+run_of() { find "$VCOMPARE_HOME/runs" -mindepth 1 -maxdepth 1 -newer "$1" | sort | tail -n 1; }
+
+from_nothing() {
+    "$vcompare" compare --profile smoke --seed 7 &&
+        "${bundle[@]}" "$(run_of "$mark")" --proven "$all" --blocks 2
+}
+
+# The report of an interrupted and resumed run must have every block once.
+interrupted() {
+    local before process run code
+    before=$(created_at)
+    setsid "$vcompare" compare --profile smoke --blocks 2 --arms bare,docker --scenarios startup,cpu &
+    process=$!
+    # Not by time: as soon as the first block is on the controller's disk.
+    until run=$(run_of "$mark") && [[ -s $run/blocks.jsonl ]]; do
+        kill -0 "$process" 2>/dev/null || { echo "it ended before its first block" && return 1; }
+        sleep 1
+    done
+    kill -INT "$process"
+    wait "$process"
+    code=$?
+    ((code == 130)) || { echo "ended with $code instead of 130" && return 1; }
+    "$vcompare" lab status || return 1
+    "$vcompare" compare --resume "$(basename "$run")" &&
+        "${bundle[@]}" "$run" --proven bare,docker --blocks 2 || return 1
+    [[ $(created_at) == "$before" ]] || { echo "the lab was made again instead of started from its snapshot" && return 1; }
+}
+
+without_wrapper() {
+    "$playbook" playbooks/compare.yml -i inventories/nested -e vcompare_profile=smoke -e vcompare_blocks=1 \
+        -e vcompare_scenarios=startup,syscall -e vcompare_keep_running=true &&
+        "${bundle[@]}" "$(run_of "$mark")" --proven "$all" --blocks 1
+}
+
+# The nodes still run, so what is broken here is gone with the next start from the snapshot.
+broken_arm() {
+    ansible() { .venv/bin/ansible -i inventories/nested "$@"; }
+    ansible lab-xen -m ansible.builtin.command -a 'dpkg --remove --force-depends xen-utils-common' &&
+        "$playbook" playbooks/measure.yml playbooks/report.yml -i inventories/nested -e vcompare_profile=smoke \
+            -e vcompare_blocks=1 -e vcompare_scenarios=cpu &&
+        "${bundle[@]}" "$(run_of "$mark")" --proven bare,docker,kvm,xen-dom0 --refused xen-pv,xen-pvh --blocks 1
+}
+
+refused_before_anything() {
+    local before after
+    before=$(find "$VCOMPARE_HOME" | sort)
+    code_is 2 "$vcompare" compare --arms bare,dokcer || return 1
+    code_is 2 "$vcompare" compare --scenarios startupp || return 1
+    code_is 2 "$vcompare" compare --profile qick || return 1
+    code_is 2 "$vcompare" compare -i /nonexistent || return 1
+    code_is 2 "$vcompare" compare --lab 'No Good' || return 1
+    after=$(find "$VCOMPARE_HOME" | sort)
+    [[ $before == "$after" ]] || { echo "something was made" && diff <(echo "$before") <(echo "$after") && return 1; }
+}
+
+mark=$(mktemp "$VCOMPARE_TEST_WORK/mark.XXXXXX")
+next() { touch "$mark" && sleep 1.1; }
+
+step "bad input is refused before anything is made" refused_before_anything
+next
+if step "a comparison from nothing to its report" from_nothing; then
+    next
+    step "interrupted and resumed, from the snapshot" interrupted
+    next
+    step "the same by playbook, without the wrapper" without_wrapper
+    next
+    step "one arm broken on purpose" broken_arm
+fi
+finish

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Every module and role on real daemons, in the nodes of a nested lab.
+source "$(dirname "${BASH_SOURCE[0]}")/../lab.sh"
+
+readonly playbook=.venv/bin/ansible-playbook
+
+target() { "$playbook" tests/integration/playbooks/target.yml -i inventories/nested -e target="$1"; }
+
+# Provisioning a second time must change nothing; the snapshot would hide that, so it is asked to look.
+provision_again() {
+    "$playbook" playbooks/provision.yml -i inventories/nested -e vcompare_lab_provisioned=false |
+        tee "$VCOMPARE_TEST_WORK/again.log"
+    ((PIPESTATUS[0] == 0)) || return 1
+    grep -E '^lab-(linux|xen) ' "$VCOMPARE_TEST_WORK/again.log" | grep -vq 'changed=0' && {
+        echo "provisioning again changed something" && return 1
+    }
+    return 0
+}
+
+taken_away() {
+    .venv/bin/vcompare lab down || return 1
+    [[ ! -e $VCOMPARE_HOME/labs/default ]] || { echo "the lab's folder is still there" && return 1; }
+    local domains
+    domains=$(virsh -q list --all --name 2>/dev/null | grep -- "$1" || true)
+    [[ -z $domains ]] || { echo "domains are left: $domains" && return 1; }
+    # The second time there is nothing to do, and that is no error.
+    .venv/bin/vcompare lab down
+}
+
+if step "the lab is up" .venv/bin/vcompare lab up; then
+    step "provisioning again changes nothing" provision_again
+    for folder in tests/integration/targets/*/; do
+        step "target $(basename "$folder")" target "$(basename "$folder")"
+    done
+fi
+owner=$(.venv/bin/python -c 'import json, sys; print(json.load(open(sys.argv[1]))["owner"])' "$VCOMPARE_HOME/labs/default/state.json" 2>/dev/null)
+step "the lab is taken away, and nothing is left" taken_away "${owner:-no-lab}"
+finish
