@@ -172,7 +172,7 @@ def _runtimes(state: DaemonState, wanted: t.Any) -> tuple[t.Any, bool]:
 
 
 def _userns(state: DaemonState, wanted: t.Any) -> tuple[t.Any, bool]:
-    options = [str(entry).split(",")[0] for entry in state.info.get("SecurityOptions") or []]
+    options = [str(entry).partition(",")[0] for entry in state.info.get("SecurityOptions") or []]
     observed = "name=userns" in options
     return observed, observed == bool(wanted)
 

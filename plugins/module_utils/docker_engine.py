@@ -147,7 +147,7 @@ class Engine:
     def _refuse_another_file(self, service: ServiceState) -> None:
         flags = service.flags
         for index, flag in enumerate(flags):
-            name, _, value = flag.partition("=")
+            name, _sign, value = flag.partition("=")
             if name == "--config-file":
                 value = value or (flags[index + 1] if index + 1 < len(flags) else "")
                 if os.path.realpath(value) != os.path.realpath(self._config_file):

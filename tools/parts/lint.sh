@@ -16,7 +16,7 @@ code=0
 check "ruff check" ruff check . || code=1
 check "ruff format" ruff format --check --output-format concise . || code=1
 check "mypy" mypy || code=1
-check "ansible-lint" env ANSIBLE_HOME="$VCOMPARE_TEST_WORK/ansible" ansible-lint --offline -q || code=1
+check "ansible-lint" env ANSIBLE_HOME="$VCOMPARE_TEST_WORK/ansible" ansible-lint --offline --nocolor -q || code=1
 check "antsibull-changelog" antsibull-changelog lint || code=1
 check "antsibull-docs" docs || code=1
 check "shellcheck" scripts || code=1

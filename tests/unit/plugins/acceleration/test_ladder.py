@@ -50,7 +50,7 @@ class Host:
         self.root = root
         self.architecture = "x86_64"
         self.kvm = FakeKvm()
-        self.open_error: Exception | None = None
+        self.open_errors: list[Exception] = []
         self.boots: dict[str, Boot] = {
             acceleration.TCG_CPU: Boot(True, 6.0, ""),
             "host": Boot(True, 1.0, ""),
@@ -67,8 +67,7 @@ class Host:
 
     def surroundings(self) -> acceleration.Surroundings:
         def open_kvm(_device: str) -> FakeKvm:
-            error = self.open_error
-            if isinstance(error, Exception):
+            for error in self.open_errors:
                 raise error
             return self.kvm
 
@@ -178,7 +177,7 @@ def test_present_flags_alone_prove_nothing(host: Host, lab: Machine) -> None:
     ("number", "remedy"), [(errno.EACCES, "group kvm"), (errno.ENODEV, "dmesg")]
 )
 def test_device_that_does_not_open(host: Host, lab: Machine, number: int, remedy: str) -> None:
-    host.open_error = OSError(number, "no")
+    host.open_errors = [OSError(number, "no")]
     result = host.judge(lab)
     assert result["accel"] == "tcg"
     assert rungs(result)["device_opens"] is False
@@ -236,7 +235,7 @@ def test_kvm_that_was_asked_for_fails_with_rung_and_remedy(host: Host, lab: Mach
 
 
 def test_tcg_that_was_asked_for_leaves_kvm_alone(host: Host, lab: Machine) -> None:
-    host.open_error = AssertionError("opened")
+    host.open_errors = [AssertionError("opened")]
     result = host.judge(lab, "tcg")
     assert result["accel"] == "tcg"
     assert list(rungs(result).values()) == [True] + [None] * 6
