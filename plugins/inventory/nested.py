@@ -112,7 +112,14 @@ class InventoryModule(BaseInventoryPlugin, Constructable):
             nodes = Lab(str(self.get_option("lab_server_home") or home), name).nodes
         except VcompareError as error:
             raise AnsibleParserError(f"{error.message} {error.remedy}") from error
-        for group in ("lab_servers", "lab_nodes", "bare_hosts", "docker_hosts", "kvm_hosts", "xen_hosts"):
+        for group in (
+            "lab_servers",
+            "lab_nodes",
+            "bare_hosts",
+            "docker_hosts",
+            "kvm_hosts",
+            "xen_hosts",
+        ):
             inventory.add_group(group)
         if server == "localhost":
             inventory.add_host("localhost", group="lab_servers")

@@ -75,7 +75,10 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vcompare.lab.plugins.module_utils import facts
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import Image, InstanceSpec
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
+    Image,
+    InstanceSpec,
+)
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.registry import backend
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
 
@@ -97,6 +100,21 @@ def _ready(arm: str, image: Image, owner: str, check_mode: bool) -> dict[str, t.
     return {"arm": arm, "ready": not reason, "reason": reason}
 
 
+def _image(digest: str) -> Image:
+    found = facts.image(digest)
+    if found is None or found["missing"]:
+        raise VcompareError(
+            "The host has no whole guest image: there is nothing to make instances from.",
+            "The roles guest_image (real hosts) and nested_lab (nested ones) bring it.",
+        )
+    return Image(
+        **found["paths"],
+        reference=found["reference"],
+        digest=found["digest"],
+        quick_digest=found.get("quick_digest", ""),
+    )
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
@@ -111,18 +129,10 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    found = facts.image(module.params["image_digest"])
-    if found is None or found["missing"]:
-        module.fail_json(
-            msg="The host has no whole guest image: nothing to make instances from. "
-            "The roles guest_image (real hosts) and nested_lab (nested ones) bring it."
-        )
-    image = Image(
-        **found["paths"],
-        reference=found["reference"],
-        digest=found["digest"],
-        quick_digest=found.get("quick_digest", ""),
-    )
+    try:
+        image = _image(module.params["image_digest"])
+    except VcompareError as error:
+        module.fail_json(**error.as_result())
     owner = module.params["owner"]
     arms = [_ready(arm, image, owner, module.check_mode) for arm in module.params["arms"]]
     # What is made here is made once and looked at each time, so it is no change of the host to report.

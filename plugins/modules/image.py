@@ -114,7 +114,13 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
-from ansible_collections.vcompare.lab.plugins.module_utils.lab import apt, capacity, guest_image, image_build, node_image
+from ansible_collections.vcompare.lab.plugins.module_utils.lab import (
+    apt,
+    capacity,
+    guest_image,
+    image_build,
+    node_image,
+)
 
 _MAKERS = {"guest": guest_image.make, "node": node_image.make}
 # A tree, its archive and the finished files, as measured.
@@ -172,9 +178,14 @@ def main() -> None:
         missing = [recipe for recipe in recipes if image_build.cached(folder, recipe) is None]
         if missing and not module.check_mode:
             disk = sum(_BUILD_MIB[recipe.kind] for recipe in missing)
-            capacity.require(folder, memory=256, disk=disk, what="Building images", memory_option="nothing")
+            capacity.require(
+                folder, memory=256, disk=disk, what="Building images", memory_option="nothing"
+            )
             with concurrent.futures.ThreadPoolExecutor(max_workers=len(missing)) as pool:
-                builds = [pool.submit(image_build.build, folder, recipe, _MAKERS[recipe.kind]) for recipe in missing]
+                builds = [
+                    pool.submit(image_build.build, folder, recipe, _MAKERS[recipe.kind])
+                    for recipe in missing
+                ]
                 for build in builds:
                     build.result()
         images = {recipe.kind: image_build.cached(folder, recipe) or {} for recipe in recipes}

@@ -95,7 +95,11 @@ from ansible_collections.vcompare.lab.plugins.module_utils.lab import server
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "state": {"type": "str", "choices": ["described", "ready", "released"], "default": "described"},
+            "state": {
+                "type": "str",
+                "choices": ["described", "ready", "released"],
+                "default": "described",
+            },
             "packages": {"type": "list", "elements": "str", "default": []},
             "home": {"type": "path", "required": True},
         },

@@ -188,7 +188,9 @@ def _act(lab: NestedLab, params: dict[str, t.Any]) -> bool:
             uri=lab.uri,
         )
         return lab.up(settings, params["acceleration"])
-    return {"kept": lab.keep, "stopped": lab.stop, "absent": lab.down, "described": lambda: False}[params["state"]]()
+    return {"kept": lab.keep, "stopped": lab.stop, "absent": lab.down, "described": lambda: False}[
+        params["state"]
+    ]()
 
 
 def main() -> None:
@@ -216,7 +218,9 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
-        lab = NestedLab(Lab(module.params["home"], module.params["name"]), module.params["uri"] or "")
+        lab = NestedLab(
+            Lab(module.params["home"], module.params["name"]), module.params["uri"] or ""
+        )
         before = lab.describe()
         if module.check_mode:
             changed, after = _would_change(before, module.params["state"]), before

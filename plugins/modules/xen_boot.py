@@ -98,7 +98,10 @@ entry:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.vcompare.lab.plugins.module_utils.engines.xen_boot import XenBoot, settings_text
+from ansible_collections.vcompare.lab.plugins.module_utils.engines.xen_boot import (
+    XenBoot,
+    settings_text,
+)
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
 
 
@@ -114,7 +117,9 @@ def main() -> None:
     )
     params = module.params
     try:
-        text = settings_text(params["dom0_memory_mib"], params["xen_options"], params["dom0_options"])
+        text = settings_text(
+            params["dom0_memory_mib"], params["xen_options"], params["dom0_options"]
+        )
         boot = XenBoot(text, module.check_mode)
         result = boot.converge(params["dom0_memory_mib"])
         if params["verify"] and not module.check_mode and result["reboot_required"]:

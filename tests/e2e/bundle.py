@@ -41,7 +41,9 @@ def problems(bundle: Path, proven: set[str], refused: set[str], blocks: int) -> 
             if figure["arm"] == "bare" and figure["ratio"] not in (1, 1.0, None):
                 found.append(f"{name}: bare is {figure['ratio']} times itself")
     html = (bundle / "report" / "index.html").read_text(encoding="utf-8")
-    outside = re.findall(r"""(?:src|href)\s*=\s*["']?https?://[^"' >]*\.(?:js|css|png|svg|woff2?)""", html)
+    outside = re.findall(
+        r"""(?:src|href)\s*=\s*["']?https?://[^"' >]*\.(?:js|css|png|svg|woff2?)""", html
+    )
     if outside or "<script src" in html:
         found.append(f"the report wants the network: {outside}")
     for arm in sorted(proven | refused):

@@ -29,10 +29,14 @@ def loaded(module: str) -> bool:
     return os.path.isdir(f"/sys/module/{module}")
 
 
-def nested_paging(module: str, parameters: str = "/sys/module/{module}/parameters/{name}") -> bool | None:
+def nested_paging(
+    module: str, parameters: str = "/sys/module/{module}/parameters/{name}"
+) -> bool | None:
     """Whether the second level of address translation is done by the hardware; None when it can't be told."""
     try:
-        with open(parameters.format(module=module, name=_PARAMETERS[module]), encoding="ascii") as text:
+        with open(
+            parameters.format(module=module, name=_PARAMETERS[module]), encoding="ascii"
+        ) as text:
             return text.read().strip() in ("Y", "1")
     except (OSError, KeyError):
         return None
@@ -41,7 +45,9 @@ def nested_paging(module: str, parameters: str = "/sys/module/{module}/parameter
 def _unit_state(unit: str, question: str) -> str:
     # is-active and is-enabled end with another code than 0 for every answer but one.
     try:
-        return command.run(["systemctl", question, unit], f"asking for {unit}", timeout_s=60).strip()
+        return command.run(
+            ["systemctl", question, unit], f"asking for {unit}", timeout_s=60
+        ).strip()
     except VcompareError:
         return ""
 
@@ -74,7 +80,11 @@ def converge(check_mode: bool) -> dict[str, t.Any]:
     if not loaded(module):
         changes.append(f"load {module}")
         if not check_mode:
-            command.run(["modprobe", module], f"loading {module}", remedy="See dmesg: the firmware may forbid it.")
+            command.run(
+                ["modprobe", module],
+                f"loading {module}",
+                remedy="See dmesg: the firmware may forbid it.",
+            )
     if _unit_state("libvirtd.service", "is-enabled") != "enabled":
         changes.append("start libvirtd at boot")
         if not check_mode:
@@ -82,10 +92,17 @@ def converge(check_mode: bool) -> dict[str, t.Any]:
     if _unit_state("libvirtd.service", "is-active") != "active":
         changes.append("start libvirtd")
         if not check_mode:
-            command.run(["systemctl", "start", "libvirtd.service"], "starting libvirtd", remedy="See: journalctl -u libvirtd.")
+            command.run(
+                ["systemctl", "start", "libvirtd.service"],
+                "starting libvirtd",
+                remedy="See: journalctl -u libvirtd.",
+            )
     device = os.path.exists("/dev/kvm")
     if not device and not check_mode:
-        raise VcompareError(f"{module} is loaded, and there is no /dev/kvm.", "See dmesg: the firmware may forbid it.")
+        raise VcompareError(
+            f"{module} is loaded, and there is no /dev/kvm.",
+            "See dmesg: the firmware may forbid it.",
+        )
     return {
         "changed": bool(changes),
         "changes": changes,

@@ -13,7 +13,12 @@ def versions(names: t.Sequence[str]) -> dict[str, str]:
     if not names:
         return {}
     done = subprocess.run(
-        ["dpkg-query", "--show", "--showformat=${Package}\t${db:Status-Status}\t${Version}\n", *names],
+        [
+            "dpkg-query",
+            "--show",
+            "--showformat=${Package}\t${db:Status-Status}\t${Version}\n",
+            *names,
+        ],
         check=False,
         capture_output=True,
         text=True,

@@ -55,7 +55,11 @@ def xen_entry(grub_cfg: str) -> str:
             indent = len(match[1].expandtabs(8))
             path = [level for level in path if level[0] < indent]
             path.append((indent, _entry_id(match[3])))
-        elif re.match(r"\s*multiboot2?\s+\S*/xen-\S+", line) and path and ".efi" not in line.split()[1]:
+        elif (
+            re.match(r"\s*multiboot2?\s+\S*/xen-\S+", line)
+            and path
+            and ".efi" not in line.split()[1]
+        ):
             return ">".join(ident for _indent, ident in path)
     raise VcompareError(
         "The boot menu has no entry for Xen.",
@@ -122,21 +126,33 @@ class XenBoot:
         self._settings()
         self._console_logs()
         now = running()
-        bounded = f"dom0_mem={expected_memory_mib}M,max:{expected_memory_mib}M" in now["commandline"]
+        bounded = (
+            f"dom0_mem={expected_memory_mib}M,max:{expected_memory_mib}M" in now["commandline"]
+        )
         reboot = not now["dom0"] or not bounded
         entry = "" if self.check_mode and self.changes else xen_entry(_read(GRUB_CFG))
         if reboot:
             self._once(entry)
         else:
             self._default(entry)
-        return {"changed": bool(self.changes), "changes": self.changes, "reboot_required": reboot, "entry": entry, **now}
+        return {
+            "changed": bool(self.changes),
+            "changes": self.changes,
+            "reboot_required": reboot,
+            "entry": entry,
+            **now,
+        }
 
     def _settings(self) -> None:
         there = _read(SETTINGS)
         if there == self.wanted.strip():
             return
         self.changes.append(f"write {SETTINGS} and the boot menu")
-        self.diff = "".join(difflib.unified_diff(there.splitlines(True), self.wanted.splitlines(True), SETTINGS, SETTINGS))
+        self.diff = "".join(
+            difflib.unified_diff(
+                there.splitlines(True), self.wanted.splitlines(True), SETTINGS, SETTINGS
+            )
+        )
         if self.check_mode:
             return
         os.makedirs(os.path.dirname(SETTINGS), exist_ok=True)

@@ -18,7 +18,9 @@ from ansible_collections.vcompare.lab.plugins.module_utils.lab import command
 
 # What decides how packages are fetched and trusted. The rest of a machine's apt
 # configuration (hooks, recommendations, languages) must not shape an image.
-_OPTIONS = re.compile(r"^(Acquire::(?!Changelogs|CompressionTypes|IndexTargets|Languages)|APT::Authentication::)")
+_OPTIONS = re.compile(
+    r"^(Acquire::(?!Changelogs|CompressionTypes|IndexTargets|Languages)|APT::Authentication::)"
+)
 _POCKETS = ("", "-updates", "-security", "/updates")
 
 
@@ -62,7 +64,10 @@ def sources(release: str, folder: str = "/etc/apt") -> list[Source]:
     :raises VcompareError: there are none.
     """
     found: list[Source] = []
-    for path in [os.path.join(folder, "sources.list"), *sorted(glob.glob(os.path.join(folder, "sources.list.d", "*")))]:
+    for path in [
+        os.path.join(folder, "sources.list"),
+        *sorted(glob.glob(os.path.join(folder, "sources.list.d", "*"))),
+    ]:
         if not os.path.isfile(path):
             continue
         with open(path, encoding="utf-8", errors="replace") as text:
@@ -73,10 +78,13 @@ def sources(release: str, folder: str = "/etc/apt") -> list[Source]:
     wanted = {release + pocket for pocket in _POCKETS}
     # A third party may call its suite like the release; Debian's own are those with "main".
     ours = [source for source in found if source.suite in wanted and "main" in source.components]
-    unique = list(dict.fromkeys(dataclasses.replace(source, components=("main",)) for source in ours))
+    unique = list(
+        dict.fromkeys(dataclasses.replace(source, components=("main",)) for source in ours)
+    )
     if not any(source.suite == release for source in unique):
         raise VcompareError(
-            f"apt on this machine has no source for Debian {release} (looked in {folder}/sources.list and sources.list.d).",
+            f"apt on this machine has no source for Debian {release} "
+            f"(looked in {folder}/sources.list and sources.list.d).",
             "Add the mirror that this machine shall use to /etc/apt, or choose the release that it has.",
         )
     return unique
@@ -89,7 +97,9 @@ def parse_lines(text: str) -> list[Source]:
         match = re.match(r"^\s*deb\s+(?:\[([^\]]*)\]\s+)?(\S+)\s+(\S+)\s+([^#]*)", line)
         if match:
             options = tuple(
-                (key, value) for key, _sep, value in (word.partition("=") for word in (match[1] or "").split()) if value
+                (key, value)
+                for key, _sep, value in (word.partition("=") for word in (match[1] or "").split())
+                if value
             )
             found.append(Source(match[2], match[3], tuple(match[4].split()), options))
     return found
@@ -110,7 +120,11 @@ def parse_deb822(text: str) -> list[Source]:
             key, _sep, value = line.partition(":")
             key = key.strip().lower()
             fields[key] = value.strip()
-        if "deb" not in fields.get("types", "").split() or fields.get("enabled", "yes").lower() in ("no", "false", "0"):
+        if "deb" not in fields.get("types", "").split() or fields.get("enabled", "yes").lower() in (
+            "no",
+            "false",
+            "0",
+        ):
             continue
         options = []
         if fields.get("signed-by", "").startswith("/"):
@@ -120,11 +134,15 @@ def parse_deb822(text: str) -> list[Source]:
                 options.append((name, fields[name]))
         for uri in fields.get("uris", "").split():
             for suite in fields.get("suites", "").split():
-                found.append(Source(uri, suite, tuple(fields.get("components", "").split()), tuple(options)))
+                found.append(
+                    Source(uri, suite, tuple(fields.get("components", "").split()), tuple(options))
+                )
     return found
 
 
 def options() -> str:
     """apt's options about fetching and trust, as lines of an apt.conf."""
-    dump = command.run(["apt-config", "dump", "--no-empty"], "reading apt's configuration", timeout_s=60)
+    dump = command.run(
+        ["apt-config", "dump", "--no-empty"], "reading apt's configuration", timeout_s=60
+    )
     return "".join(line + "\n" for line in dump.splitlines() if _OPTIONS.match(line))

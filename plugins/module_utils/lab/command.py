@@ -62,11 +62,15 @@ def run_bytes(
         ) from exc
     except subprocess.TimeoutExpired as exc:
         raise VcompareError(
-            f"{what}: {argv[0]} did not end within {timeout_s:.0f} s.", remedy, tail(exc.stderr or exc.stdout or b"")
+            f"{what}: {argv[0]} did not end within {timeout_s:.0f} s.",
+            remedy,
+            tail(exc.stderr or exc.stdout or b""),
         ) from exc
     if done.returncode != 0:
         raise VcompareError(
-            f"{what}: {argv[0]} ended with code {done.returncode}.", remedy, tail(done.stderr or done.stdout)
+            f"{what}: {argv[0]} ended with code {done.returncode}.",
+            remedy,
+            tail(done.stderr or done.stdout),
         )
     return done.stdout
 

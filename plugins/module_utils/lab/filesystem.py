@@ -17,7 +17,8 @@ MIB = 1024 * 1024
 PARTITION_OFFSET = MIB
 _SECTOR = 512
 _GRUB_MODULES = (
-    "biosdisk part_msdos ext2 normal linux multiboot2 gzio echo test search search_fs_uuid ls configfile serial terminal"
+    "biosdisk part_msdos ext2 normal linux multiboot2 gzio echo test search search_fs_uuid ls configfile "
+    "serial terminal"
 )
 
 
@@ -53,7 +54,18 @@ def make_ext4(
     command.run(
         [
             *(*prefix, "mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-O", features, "-m", "0"),
-            *("-L", name[:16], "-U", fixed_uuid(name), "-E", options, "-d", tree, path, f"{size_mib}M"),
+            *(
+                "-L",
+                name[:16],
+                "-U",
+                fixed_uuid(name),
+                "-E",
+                options,
+                "-d",
+                tree,
+                path,
+                f"{size_mib}M",
+            ),
         ],
         f"making the file system {name}",
         remedy="See whether the disk that holds the home is full.",
@@ -85,7 +97,11 @@ def _settle_times(path: str, epoch: int, offset: int) -> None:
         env={**os.environ, "E2FSPROGS_FAKE_TIME": str(epoch), "LC_ALL": "C"},
     )
     if done.returncode != 0:
-        raise VcompareError(f"setting the times inside {path}: debugfs ended with code {done.returncode}.", "", command.tail(done.stderr))
+        raise VcompareError(
+            f"setting the times inside {path}: debugfs ended with code {done.returncode}.",
+            "",
+            command.tail(done.stderr),
+        )
 
 
 def _used_inodes(path: str, offset: int) -> list[int]:
@@ -105,13 +121,19 @@ def _used_inodes(path: str, offset: int) -> list[int]:
             bitmap = struct.unpack_from("<I", entry, 4)[0]
             if descriptor >= 64:
                 bitmap |= struct.unpack_from("<I", entry, 36)[0] << 32
-            if struct.unpack_from("<H", entry, 18)[0] & 0x1:  # INODE_UNINIT: no inode of this group is in use
+            if (
+                struct.unpack_from("<H", entry, 18)[0] & 0x1
+            ):  # INODE_UNINIT: no inode of this group is in use
                 continue
             disk.seek(offset + bitmap * block_size)
             bits = disk.read(inodes_per_group // 8)
             for index in range(inodes_per_group):
                 number = group * inodes_per_group + index + 1
-                if bits[index // 8] >> (index % 8) & 1 and (number == 2 or number >= 11) and number <= inodes:
+                if (
+                    bits[index // 8] >> (index % 8) & 1
+                    and (number == 2 or number >= 11)
+                    and number <= inodes
+                ):
                     used.append(number)
     return used
 
@@ -121,7 +143,13 @@ def partition(path: str, size_mib: int) -> None:
     with open(path, "wb") as disk:
         disk.truncate(PARTITION_OFFSET + size_mib * MIB)
         entry = struct.pack(
-            "<B3sB3sII", 0x80, b"\xfe\xff\xff", 0x83, b"\xfe\xff\xff", PARTITION_OFFSET // _SECTOR, size_mib * MIB // _SECTOR
+            "<B3sB3sII",
+            0x80,
+            b"\xfe\xff\xff",
+            0x83,
+            b"\xfe\xff\xff",
+            PARTITION_OFFSET // _SECTOR,
+            size_mib * MIB // _SECTOR,
         )
         disk.seek(440)
         disk.write(struct.pack("<I", 0x76636D70) + b"\0\0" + entry + b"\0" * 48 + b"\x55\xaa")
@@ -134,14 +162,27 @@ def install_grub(path: str, grub_dir: str = "/usr/lib/grub/i386-pc") -> None:
     """
     core = path + ".core"
     command.run(
-        ["grub-mkimage", "-O", "i386-pc", "-d", grub_dir, "-o", core, "-p", "(hd0,msdos1)/boot/grub", *_GRUB_MODULES.split()],
+        [
+            "grub-mkimage",
+            "-O",
+            "i386-pc",
+            "-d",
+            grub_dir,
+            "-o",
+            core,
+            "-p",
+            "(hd0,msdos1)/boot/grub",
+            *_GRUB_MODULES.split(),
+        ],
         "making GRUB's core image",
     )
     try:
         with open(core, "rb") as image:
             data = image.read()
         if len(data) > PARTITION_OFFSET - _SECTOR:
-            raise VcompareError(f"GRUB's core image has {len(data)} bytes and does not fit before the partition.")
+            raise VcompareError(
+                f"GRUB's core image has {len(data)} bytes and does not fit before the partition."
+            )
         with open(os.path.join(grub_dir, "boot.img"), "rb") as image:
             boot = image.read()
         with open(path, "r+b") as disk:

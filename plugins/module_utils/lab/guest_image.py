@@ -27,6 +27,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.lab.image_build impor
     as_builder,
     debian_tar,
     make_initrd,
+    open_to_builder,
     remove_tree,
     sha256,
     tree_kib,
@@ -55,14 +56,22 @@ def make(recipe: Recipe, folder: str, work: str) -> dict[str, t.Any]:
     tree = os.path.join(work, "root")
     kernel_dir = os.path.join(work, "kernel")
     os.mkdir(kernel_dir)
-    os.chmod(kernel_dir, 0o777)
-    with_kernel = Recipe(**{**recipe.__dict__, "hooks": (*recipe.hooks, f"VC_KERNEL_DIR={kernel_dir}; {_KERNEL_HOOK}")})
+    open_to_builder(kernel_dir)
+    with_kernel = Recipe(
+        **{
+            **recipe.__dict__,
+            "hooks": (*recipe.hooks, f"VC_KERNEL_DIR={kernel_dir}; {_KERNEL_HOOK}"),
+        }
+    )
     debian_tar(with_kernel, tar, work, keep_apt=False)
     kernel = _kernel(kernel_dir, folder, str(recipe.settings["initrd_init"]), tar)
 
     unpack(tar, tree)
     digest, quick_digest = (
-        command.run([*as_builder(), "chroot", tree, "/usr/lib/vcompare/digest", *flag], "reading the tree's digest").strip()
+        command.run(
+            [*as_builder(), "chroot", tree, "/usr/lib/vcompare/digest", *flag],
+            "reading the tree's digest",
+        ).strip()
         for flag in ((), ("--quick",))
     )
     packages = _packages(tree, recipe.packages)
@@ -98,14 +107,24 @@ def _kernel(kernel_dir: str, folder: str, init: str, tar: str) -> str:
     """Take kernel and drivers out of the kernel package; return its release."""
     debs = glob.glob(os.path.join(kernel_dir, "linux-image-*.deb"))
     if len(debs) != 1:
-        raise VcompareError(f"Fetching the guests' kernel gave {len(debs)} packages instead of one.")
+        raise VcompareError(
+            f"Fetching the guests' kernel gave {len(debs)} packages instead of one."
+        )
     tree = os.path.join(kernel_dir, "tree")
     command.run(["dpkg-deb", "--extract", debs[0], tree], "unpacking the guests' kernel")
     (image,) = glob.glob(os.path.join(tree, "boot", "vmlinuz-*"))
     release = os.path.basename(image).removeprefix("vmlinuz-")
     shutil.copyfile(image, os.path.join(folder, "vmlinuz"))
-    modules = os.path.join(tree, "usr" if os.path.isdir(os.path.join(tree, "usr", "lib", "modules")) else "", "lib/modules", release)
-    command.run(["depmod", "-b", os.path.dirname(os.path.dirname(os.path.dirname(modules))), release], "indexing modules")
+    modules = os.path.join(
+        tree,
+        "usr" if os.path.isdir(os.path.join(tree, "usr", "lib", "modules")) else "",
+        "lib/modules",
+        release,
+    )
+    command.run(
+        ["depmod", "-b", os.path.dirname(os.path.dirname(os.path.dirname(modules))), release],
+        "indexing modules",
+    )
     depends = _depends(os.path.join(modules, "modules.dep"))
     files: dict[str, bytes | str] = {}
     loaded: list[str] = []
@@ -120,7 +139,9 @@ def _kernel(kernel_dir: str, folder: str, init: str, tar: str) -> str:
                 source = os.path.join(modules, path)
                 # Newer releases compress modules, and busybox's insmod takes plain ones only.
                 if path.endswith(".xz"):
-                    files[f"modules/{name}"] = command.run_bytes(["xz", "-dc", source], "unpacking a module")
+                    files[f"modules/{name}"] = command.run_bytes(
+                        ["xz", "-dc", source], "unpacking a module"
+                    )
                 else:
                     files[f"modules/{name}"] = source
         if group == "common":
@@ -128,8 +149,7 @@ def _kernel(kernel_dir: str, folder: str, init: str, tar: str) -> str:
         files[f"modules.{group}"] = "".join(name + "\n" for name in names).encode()
     with tarfile.open(tar) as archive:
         busybox = archive.extractfile(_member(archive, ("./usr/bin/busybox", "./bin/busybox")))
-        assert busybox is not None
-        files["bin/busybox"] = busybox.read()
+        files["bin/busybox"] = busybox.read() if busybox else b""
     for name in ("dev", "proc", "sys"):
         files[f"{name}/.keep"] = b""
     make_initrd(os.path.join(folder, "initrd.img"), init, files)
@@ -144,7 +164,10 @@ def _member(archive: tarfile.TarFile, names: t.Sequence[str]) -> tarfile.TarInfo
             continue
         if found.isfile():
             return found
-    raise VcompareError(f"The root file system has no {names[0]}.", "Keep busybox-static among guest_image_packages.")
+    raise VcompareError(
+        f"The root file system has no {names[0]}.",
+        "Keep busybox-static among guest_image_packages.",
+    )
 
 
 def _depends(path: str) -> dict[str, list[str]]:
@@ -163,7 +186,13 @@ def _depends(path: str) -> dict[str, list[str]]:
 def _packages(tree: str, names: t.Sequence[str]) -> dict[str, str]:
     """Versions of the packages that were asked for."""
     text = command.run(
-        [*as_builder(), "dpkg-query", f"--admindir={tree}/var/lib/dpkg", "--show", "--showformat=${Package}=${Version}\n"],
+        [
+            *as_builder(),
+            "dpkg-query",
+            f"--admindir={tree}/var/lib/dpkg",
+            "--show",
+            "--showformat=${Package}=${Version}\n",
+        ],
         "reading package versions",
     )
     versions = dict(line.split("=", 1) for line in text.splitlines())
@@ -182,14 +211,18 @@ def _container(tar: str, target: str, reference: str) -> str:
             "architecture": "amd64",
             "os": "linux",
             "created": created,
-            "config": {"Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]},
+            "config": {
+                "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]
+            },
             "rootfs": {"type": "layers", "diff_ids": [f"sha256:{layer}"]},
             "history": [{"created": created, "created_by": "vcompare guest image"}],
         },
         sort_keys=True,
     ).encode()
     name = f"{hashlib.sha256(config).hexdigest()}.json"
-    manifest = json.dumps([{"Config": name, "RepoTags": [reference], "Layers": [f"{layer}/layer.tar"]}]).encode()
+    manifest = json.dumps(
+        [{"Config": name, "RepoTags": [reference], "Layers": [f"{layer}/layer.tar"]}]
+    ).encode()
     with tarfile.open(target, "w", format=tarfile.GNU_FORMAT) as archive:
         for member, data in ((name, config), ("manifest.json", manifest)):
             entry = tarfile.TarInfo(member)
@@ -215,5 +248,10 @@ def _kit(folder: str, work: str, meta: dict[str, t.Any]) -> None:
         os.utime(os.path.join(tree, name), (EPOCH, EPOCH))
     os.utime(tree, (EPOCH, EPOCH))
     filesystem.make_ext4(
-        os.path.join(folder, "kit.ext4"), tree, size_mib=used_mib(tree_kib(tree), 1.05), name="vc-kit", epoch=EPOCH, journal=False
+        os.path.join(folder, "kit.ext4"),
+        tree,
+        size_mib=used_mib(tree_kib(tree), 1.05),
+        name="vc-kit",
+        epoch=EPOCH,
+        journal=False,
     )

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import fcntl
 import hashlib
@@ -12,19 +11,23 @@ import io
 import json
 import os
 import shutil
-import sys
 import tarfile
 import tempfile
 import typing as t
 
-from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
-from ansible_collections.vcompare.lab.plugins.module_utils.lab import apt, command, filesystem
+from ansible_collections.vcompare.lab.plugins.module_utils.lab import apt, command
 
 # Stamped on everything that is made, so that the same packages give the same bytes: 2025-01-01.
 EPOCH = 1735689600
 # Raised when a builder changes in a way that its recipe doesn't show.
 BUILDER = 1
-_SUBDIRS = ("usr/share/doc/*", "usr/share/man/*", "usr/share/locale/*", "usr/share/info/*", "var/cache/debconf/*-old")
+_SUBDIRS = (
+    "usr/share/doc/*",
+    "usr/share/man/*",
+    "usr/share/locale/*",
+    "usr/share/info/*",
+    "var/cache/debconf/*-old",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +79,9 @@ def cached(images: str, recipe: Recipe) -> dict[str, t.Any] | None:
     return {**meta, "folder": os.path.join(images, recipe.key())}
 
 
-def build(images: str, recipe: Recipe, make: t.Callable[[Recipe, str, str], dict[str, t.Any]]) -> dict[str, t.Any]:
+def build(
+    images: str, recipe: Recipe, make: t.Callable[[Recipe, str, str], dict[str, t.Any]]
+) -> dict[str, t.Any]:
     """Make an image in a scratch folder and move it into the cache in one step.
 
     A build that fails or is killed leaves at most a scratch folder, which the next build of the
@@ -116,6 +121,12 @@ def as_builder() -> list[str]:
     return [] if os.geteuid() == 0 else ["mmdebstrap", "--unshare-helper"]
 
 
+def open_to_builder(folder: str) -> None:
+    """Let the root of the user namespace, who is another user outside of it, write into a folder of ours."""
+    if os.geteuid() != 0:
+        os.chmod(folder, 0o777)  # noqa: S103 - it lies in a scratch folder that nobody can list
+
+
 def remove_tree(path: str) -> None:
     """Remove a folder, also one whose files belong to a user namespace."""
     if not os.path.lexists(path):
@@ -140,15 +151,25 @@ def debian_tar(recipe: Recipe, tar: str, work: str, *, keep_apt: bool) -> None:
     with open(sources, "w", encoding="utf-8") as text:
         text.writelines(source.line() + "\n" for source in apt.sources(recipe.release))
     write_overlay(overlay, recipe.files)
-    argv = ["mmdebstrap", "--variant=minbase", "--format=tar", f"--include={','.join(recipe.packages)}"]
+    argv = [
+        "mmdebstrap",
+        "--variant=minbase",
+        "--format=tar",
+        f"--include={','.join(recipe.packages)}",
+    ]
     argv += [f"--aptopt={config}", *(f"--dpkgopt=path-exclude=/{path}" for path in _SUBDIRS)]
     # The configuration of machines that boot must hold when their packages are configured (initrd, services).
     argv += [f"--essential-hook={line}" for line in (f"tar-in {overlay} /", *recipe.early_hooks)]
     argv += [f"--customize-hook={line}" for line in (f"tar-in {overlay} /", *recipe.hooks)]
     if not keep_apt:
         # A proxy's password or a company's mirror must not travel with an image.
-        argv.append('--customize-hook=rm -f "$1"/etc/apt/apt.conf.d/99mmdebstrap "$1"/etc/apt/sources.list')
-    argv.append('--customize-hook=rm -rf "$1"/etc/ssh/ssh_host_* "$1"/var/log/* "$1"/var/cache/ldconfig; : > "$1"/etc/machine-id')
+        argv.append(
+            '--customize-hook=rm -f "$1"/etc/apt/apt.conf.d/99mmdebstrap "$1"/etc/apt/sources.list'
+        )
+    argv.append(
+        '--customize-hook=rm -rf "$1"/etc/ssh/ssh_host_* "$1"/var/log/* "$1"/var/cache/ldconfig'
+    )
+    argv.append('--customize-hook=: > "$1"/etc/machine-id')
     argv += ["--skip=output/dev", recipe.release, tar, sources]
     command.run(
         argv,
@@ -185,11 +206,21 @@ def write_overlay(path: str, files: t.Sequence[File]) -> None:
 def unpack(tar: str, tree: str) -> None:
     """Unpack a tar archive with owners and attributes as they are in it."""
     os.makedirs(tree, exist_ok=True)
-    if os.geteuid() != 0:
-        # The root of the user namespace is another user outside of it, and makes the tree its own.
-        os.chmod(tree, 0o777)
+    open_to_builder(tree)
     command.run(
-        [*as_builder(), "tar", "--extract", "--numeric-owner", "--xattrs", "--xattrs-include=*", "-p", "-f", tar, "-C", tree],
+        [
+            *as_builder(),
+            "tar",
+            "--extract",
+            "--numeric-owner",
+            "--xattrs",
+            "--xattrs-include=*",
+            "-p",
+            "-f",
+            tar,
+            "-C",
+            tree,
+        ],
         "unpacking a root file system",
         remedy="See whether the disk that holds the home is full.",
         timeout_s=1800,
@@ -211,7 +242,7 @@ def make_initrd(path: str, init: str, files: t.Mapping[str, bytes | str]) -> Non
                     file.write(source)
             else:
                 shutil.copyfile(source, target)
-            os.chmod(target, 0o755)
+            os.chmod(target, 0o755)  # noqa: S103 - programs and data of an archive
         names = []
         for folder, folders, entries in os.walk(tree):
             for name in [*folders, *entries]:
@@ -230,31 +261,10 @@ def make_initrd(path: str, init: str, files: t.Mapping[str, bytes | str]) -> Non
         file.write(packed + b"\0" * (-len(packed) % 4))
 
 
-def sparse_size(path: str) -> int:
-    """Bytes that a sparse file takes on disk."""
-    return os.stat(path).st_blocks * 512
-
-
 def sha256(path: str) -> str:
     """Digest of a file."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@contextlib.contextmanager
-def umask(mask: int) -> t.Iterator[None]:
-    """Files made inside get at most these rights."""
-    old = os.umask(mask)
-    try:
-        yield
-    finally:
-        os.umask(old)
-
-
-def check_python() -> None:
-    """Say it plainly when the interpreter is too old."""
-    if sys.version_info < (3, 11):
-        raise VcompareError("The lab server's Python is older than 3.11.", "Use Debian 12 or 13.")
 
 
 def used_mib(tree_kib: int, spare: float) -> int:
@@ -265,6 +275,3 @@ def used_mib(tree_kib: int, spare: float) -> int:
 def tree_kib(tree: str) -> int:
     """Size of a tree as it lies on disk."""
     return int(command.run([*as_builder(), "du", "-sk", tree], "measuring a tree").split()[0])
-
-
-__all__ = ["EPOCH", "File", "Recipe", "as_builder", "build", "cached", "debian_tar", "filesystem", "make_initrd", "unpack"]

@@ -24,7 +24,9 @@ def default_home() -> str:
     home = os.environ.get("VCOMPARE_HOME")
     if home:
         return os.path.abspath(os.path.expanduser(home))
-    data = os.environ.get("XDG_DATA_HOME") or os.path.join(os.path.expanduser("~"), ".local", "share")
+    data = os.environ.get("XDG_DATA_HOME") or os.path.join(
+        os.path.expanduser("~"), ".local", "share"
+    )
     return os.path.join(data, "vcompare")
 
 
@@ -56,7 +58,10 @@ class Lab:
                 "Take a small letter, then small letters, digits and dashes, 20 characters at most.",
             )
         if not os.path.isabs(self.home):
-            raise VcompareError(f"The home {self.home!r} (vcompare_home) is not an absolute path.", "Give a full path.")
+            raise VcompareError(
+                f"The home {self.home!r} (vcompare_home) is not an absolute path.",
+                "Give a full path.",
+            )
 
     @property
     def folder(self) -> str:
@@ -97,7 +102,12 @@ class Lab:
         digest = self._hash()
         prefix = f"127.{64 + digest[0] % 64}.{digest[1]}"
         return tuple(
-            Node(name=name, address=f"{prefix}.{10 + place}", port=SSH_PORT, domain=f"vc-{self.owner}-{name}")
+            Node(
+                name=name,
+                address=f"{prefix}.{10 + place}",
+                port=SSH_PORT,
+                domain=f"vc-{self.owner}-{name}",
+            )
             for place, name in enumerate(NODES, start=1)
         )
 

@@ -48,10 +48,20 @@ def make(recipe: Recipe, folder: str, work: str) -> dict[str, t.Any]:
     initrd = _newest(tree, "initrd.img-")
     uuid = filesystem.fixed_uuid(NAME)
     _write(tree, "boot/grub/grub.cfg", _GRUB_CFG.format(uuid=uuid, kernel=kernel, initrd=initrd))
-    _write(tree, "etc/fstab", f"UUID={uuid} / ext4 errors=remount-ro 0 1\n" + str(recipe.settings.get("fstab", "")))
+    _write(
+        tree,
+        "etc/fstab",
+        f"UUID={uuid} / ext4 errors=remount-ro 0 1\n" + str(recipe.settings.get("fstab", "")),
+    )
     # GRUB's own modules, which a menu written by update-grub loads.
     command.run(
-        [*as_builder(), "cp", "-a", os.path.join(tree, "usr/lib/grub/i386-pc"), os.path.join(tree, "boot/grub/")],
+        [
+            *as_builder(),
+            "cp",
+            "-a",
+            os.path.join(tree, "usr/lib/grub/i386-pc"),
+            os.path.join(tree, "boot/grub/"),
+        ],
         "copying GRUB's modules into the node image",
     )
     disk = os.path.join(folder, "node.raw")
@@ -67,7 +77,12 @@ def make(recipe: Recipe, folder: str, work: str) -> dict[str, t.Any]:
     )
     filesystem.install_grub(disk)
     remove_tree(tree)
-    return {"schema": 1, "release": recipe.release, "kernel": kernel.removeprefix("vmlinuz-"), "disk_mib": recipe.size_mib}
+    return {
+        "schema": 1,
+        "release": recipe.release,
+        "kernel": kernel.removeprefix("vmlinuz-"),
+        "disk_mib": recipe.size_mib,
+    }
 
 
 def _newest(tree: str, prefix: str) -> str:

@@ -24,7 +24,13 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.process impo
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import InstanceSpec
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
 from ansible_collections.vcompare.lab.plugins.module_utils.journal import Journal
-from ansible_collections.vcompare.lab.plugins.module_utils.lab import capacity, command, reach, seed_disk, snapshots
+from ansible_collections.vcompare.lab.plugins.module_utils.lab import (
+    capacity,
+    command,
+    reach,
+    seed_disk,
+    snapshots,
+)
 from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import Lab, Node
 
 # What QEMU itself takes beside the memory of the machine, and its buffer of translated code under TCG.
@@ -72,7 +78,10 @@ def _boot_id() -> str:
 
 
 def default_uri() -> str:
-    """libvirt's system daemon for root; for others a daemon of their own, which needs no rights: nodes use no bridges."""
+    """libvirt's system daemon for root; for others a daemon of their own.
+
+    That one needs no rights, and the nodes need none: they use no bridges.
+    """
     return "qemu:///system" if os.geteuid() == 0 else "qemu:///session"
 
 
@@ -83,7 +92,9 @@ class NestedLab:
         self.lab = lab
         self.uri = uri or str(self.state().get("uri") or default_uri())
         self.journal = Journal(lab.journal)
-        self.backend = Kvm(os.path.join(lab.folder, "state"), journal=self.journal, options={"uri": self.uri})
+        self.backend = Kvm(
+            os.path.join(lab.folder, "state"), journal=self.journal, options={"uri": self.uri}
+        )
         self.said: list[str] = []
 
     # What is known
@@ -132,7 +143,9 @@ class NestedLab:
             "accel": state.get("accel"),
             "acceleration": state.get("acceleration"),
             # What was asked when it was proven, as long as the proof holds; empty when it does not.
-            "proven_for": (state.get("acceleration") or {}).get("asked", "") if state.get("boot_id") == _boot_id() else "",
+            "proven_for": (state.get("acceleration") or {}).get("asked", "")
+            if state.get("boot_id") == _boot_id()
+            else "",
             "provisioned": bool(state.get("provisioned")),
             "nodes": nodes,
             "objects": self.journal.pending() if self.exists() else [],
@@ -163,7 +176,9 @@ class NestedLab:
             if same and not state.get("provisioned") and self._running(settings):
                 return False
             if self.exists():
-                self.said.append("The lab that was there is another one or half-made, and is made again.")
+                self.said.append(
+                    "The lab that was there is another one or half-made, and is made again."
+                )
                 self._take_away(keep_keys=True)
             self._make(settings, acceleration, fingerprint)
             return True
@@ -174,7 +189,12 @@ class NestedLab:
             if self.state().get("provisioned"):
                 return False
             with self._both() as pool:
-                list(pool.map(lambda node: snapshots.take(self._domain(node), self.lab.owner), self.lab.nodes))
+                list(
+                    pool.map(
+                        lambda node: snapshots.take(self._domain(node), self.lab.owner),
+                        self.lab.nodes,
+                    )
+                )
             self._write_state(provisioned=True)
             return True
 
@@ -225,11 +245,16 @@ class NestedLab:
     def _domain(self, node: Node) -> t.Any:
         domain = self.backend._domain(node.domain)
         if domain is None:
-            raise VcompareError(f"The node {node.name} is not there.", "Make the lab first: vcompare lab up.")
+            raise VcompareError(
+                f"The node {node.name} is not there.", "Make the lab first: vcompare lab up."
+            )
         return domain
 
     def _disks(self, node: Node) -> tuple[str, str]:
-        return (os.path.join(self.lab.folder, f"{node.name}.qcow2"), os.path.join(self.lab.folder, f"{node.name}.seed"))
+        return (
+            os.path.join(self.lab.folder, f"{node.name}.qcow2"),
+            os.path.join(self.lab.folder, f"{node.name}.seed"),
+        )
 
     def _console(self, node: Node) -> str:
         return os.path.join(self.lab.folder, f"{node.name}.console.log")
@@ -239,27 +264,54 @@ class NestedLab:
         disks: list[dict[str, t.Any]] = [
             # A lab's disk need not survive a power cut of the lab server, so no flush waits for the real disk.
             {"path": overlay, "format": "qcow2", "cache": "unsafe"},
-            {"path": seed, "format": "raw", "serial": "vc-seed", "readonly": True, "cache": "writeback"},
+            {
+                "path": seed,
+                "format": "raw",
+                "serial": "vc-seed",
+                "readonly": True,
+                "cache": "writeback",
+            },
         ]
         for name in ("rootfs", "kit"):
             path = os.path.join(settings.guest_image, f"{name}.ext4")
-            disks.append({"path": path, "format": "raw", "serial": f"vc-{name}", "readonly": True, "cache": "writeback"})
+            disks.append(
+                {
+                    "path": path,
+                    "format": "raw",
+                    "serial": f"vc-{name}",
+                    "readonly": True,
+                    "cache": "writeback",
+                }
+            )
         options: dict[str, t.Any] = {
             "uri": self.uri,
             "persistent": True,
             "disks": disks,
             "console_log": self._console(node),
-            "user_network": {"hostfwd": [[node.address, node.port, 22]], "restrict": not settings.outbound},
+            "user_network": {
+                "hostfwd": [[node.address, node.port, 22]],
+                "restrict": not settings.outbound,
+            },
             "address": node.address,
         }
         if settings.accel == "kvm":
             options |= {"domain_type": "kvm", "cpu_mode": "host-passthrough"}
         else:
-            options |= {"domain_type": "qemu", "cpu_mode": "maximum", "cpu_disabled_features": list(_TCG_DISABLED)}
+            options |= {
+                "domain_type": "qemu",
+                "cpu_mode": "maximum",
+                "cpu_disabled_features": list(_TCG_DISABLED),
+            }
             options["tcg_tb_size_mib"] = _TCG_CACHE_MIB
         if self.uri.endswith("/system"):
-            # QEMU runs as the owner of the lab's folder, which is closed to everybody else, libvirt's own user included.
-            options["seclabel"] = {"type": "static", "model": "dac", "label": f"+{os.geteuid()}:+{os.getegid()}", "relabel": "no"}
+            # QEMU runs as the owner of the lab's folder, which is closed to everybody else,
+            # libvirt's own user included.
+            options["seclabel"] = {
+                "type": "static",
+                "model": "dac",
+                "label": f"+{os.geteuid()}:+{os.getegid()}",
+                "relabel": "no",
+            }
         return InstanceSpec(
             name=node.domain,
             owner=self.lab.owner,
@@ -287,7 +339,9 @@ class NestedLab:
                     "its addresses follow from it.",
                 )
 
-    def _make(self, settings: Settings, acceleration: t.Mapping[str, t.Any], fingerprint: str) -> None:
+    def _make(
+        self, settings: Settings, acceleration: t.Mapping[str, t.Any], fingerprint: str
+    ) -> None:
         self._require_room(settings)
         self._write_state(
             schema=1,
@@ -315,7 +369,10 @@ class NestedLab:
             for path in (overlay, seed, self._console(node)):
                 self.journal.create("file", path, self.lab.owner)
             seed_disk.write(seed, keys, node.name)
-            command.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", base, overlay], "making a node's disk")
+            command.run(
+                ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", base, overlay],
+                "making a node's disk",
+            )
             with open(self._console(node), "w", encoding="utf-8"):
                 pass
             spec = self._spec(node, settings)
@@ -324,18 +381,17 @@ class NestedLab:
         self._wait(settings)
 
     def _wait(self, settings: Settings) -> None:
+        def wait_for(node: Node) -> float:
+            return reach.wait(
+                self.lab,
+                node,
+                settings.boot_timeout_s,
+                alive=lambda: self._node_state(node) == "running",
+                console=lambda: last_lines(self._console(node)),
+            )
+
         with self._both() as pool:
-            waits = [
-                pool.submit(
-                    reach.wait,
-                    self.lab,
-                    node,
-                    settings.boot_timeout_s,
-                    lambda node=node: self._node_state(node) == "running",
-                    lambda node=node: last_lines(self._console(node)),
-                )
-                for node in self.lab.nodes
-            ]
+            waits = [pool.submit(wait_for, node) for node in self.lab.nodes]
             for node, wait in zip(self.lab.nodes, waits, strict=True):
                 self.said.append(f"{node.name} was reached after {wait.result():.1f} s.")
 
@@ -365,7 +421,9 @@ class NestedLab:
     def _take_away(self, *, keep_keys: bool) -> None:
         names = {node.domain for node in self.lab.nodes}
         names |= {str(record["id"]) for record in self.journal.pending(self.backend.arm)}
-        names |= {info.name for info in self.backend.list() if info.details.get("owner") == self.lab.owner}
+        names |= {
+            info.name for info in self.backend.list() if info.details.get("owner") == self.lab.owner
+        }
         for name in sorted(names):
             self.backend.destroy(name, 120.0)
         for record in self.journal.pending("file"):

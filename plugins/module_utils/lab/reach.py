@@ -46,7 +46,11 @@ def _banner(node: Node) -> bool:
 
 
 def wait(
-    lab: Lab, node: Node, timeout_s: float, alive: t.Callable[[], bool], console: t.Callable[[], str]
+    lab: Lab,
+    node: Node,
+    timeout_s: float,
+    alive: t.Callable[[], bool],
+    console: t.Callable[[], str],
 ) -> float:
     """Wait until a command runs on the node over ssh, and set its clock; return the seconds that it took.
 
@@ -78,7 +82,11 @@ def wait(
         if time.monotonic() > next_look:
             next_look = time.monotonic() + 5
             if not alive():
-                raise VcompareError(f"The node {node.name} ended while it started.", "See its console below.", console())
+                raise VcompareError(
+                    f"The node {node.name} ended while it started.",
+                    "See its console below.",
+                    console(),
+                )
         time.sleep(0.2)
     raise VcompareError(
         f"The node {node.name} ({node.address}:{node.port}) was not reached over ssh within "

@@ -30,14 +30,18 @@ class Keys:
     def make(self, nodes: tuple[str, ...]) -> None:
         """Make the keys that are not there."""
         os.makedirs(self.folder, mode=0o700, exist_ok=True)
-        for path, comment in ((self.client, "vcompare lab"), *((self.host(node), node) for node in nodes)):
+        for path, comment in (
+            (self.client, "vcompare lab"),
+            *((self.host(node), node) for node in nodes),
+        ):
             if os.path.exists(path) and os.path.exists(path + ".pub"):
                 continue
             for leftover in (path, path + ".pub"):
                 if os.path.exists(leftover):
                     os.unlink(leftover)
             command.run(
-                ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", path], "making the lab's ssh keys"
+                ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", path],
+                "making the lab's ssh keys",
             )
 
     def public(self, path: str) -> str:
@@ -54,7 +58,10 @@ def write(path: str, keys: Keys, node: str) -> None:
         "etc/hostname": (f"{node}\n".encode(), 0o644),
         "etc/hosts": (f"127.0.0.1 localhost\n127.0.1.1 {node}\n".encode(), 0o644),
         "etc/ssh/ssh_host_ed25519_key": (host_key, 0o600),
-        "etc/ssh/ssh_host_ed25519_key.pub": (f"{keys.public(keys.host(node))} {node}\n".encode(), 0o644),
+        "etc/ssh/ssh_host_ed25519_key.pub": (
+            f"{keys.public(keys.host(node))} {node}\n".encode(),
+            0o644,
+        ),
         "root/.ssh/authorized_keys": (f"{keys.public(keys.client)} vcompare\n".encode(), 0o600),
     }
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

@@ -10,7 +10,6 @@ import platform
 import signal
 import socket
 import time
-import typing as t
 
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
 from ansible_collections.vcompare.lab.plugins.module_utils.journal import Journal
@@ -33,7 +32,9 @@ def check_system() -> str:
         )
     release = apt.codename()
     if release not in _RELEASES:
-        raise VcompareError(f"Debian {release} is not supported.", f"Use one of {', '.join(_RELEASES)}.")
+        raise VcompareError(
+            f"Debian {release} is not supported.", f"Use one of {', '.join(_RELEASES)}."
+        )
     return release
 
 
@@ -54,7 +55,7 @@ def answers(path: str) -> bool:
 
 
 def needs_daemon() -> bool:
-    """Whether the system's libvirt daemon is used: users other than root have one of their own, which libvirt starts."""
+    """Whether the system's libvirt daemon is used; libvirt starts one for each other user by itself."""
     return os.geteuid() == 0
 
 
@@ -72,7 +73,11 @@ def start_daemons(journal: Journal) -> list[str]:
     for name in silent_daemons():
         if has_systemd():
             unit = "virtlogd.socket" if name == "virtlogd" else "libvirtd.service"
-            command.run(["systemctl", "start", unit], f"starting {unit}", remedy=f"See: journalctl -u {unit}.")
+            command.run(
+                ["systemctl", "start", unit],
+                f"starting {unit}",
+                remedy=f"See: journalctl -u {unit}.",
+            )
             said.append(f"{unit} was started through systemd.")
         else:
             journal.create("daemon", name, "lab-server")
@@ -81,7 +86,10 @@ def start_daemons(journal: Journal) -> list[str]:
         deadline = time.monotonic() + 60
         while not answers(DAEMONS[name]):
             if time.monotonic() > deadline:
-                raise VcompareError(f"{name} was started and does not answer on {DAEMONS[name]} after 60 s.", f"See the output of: {name}.")
+                raise VcompareError(
+                    f"{name} was started and does not answer on {DAEMONS[name]} after 60 s.",
+                    f"See the output of: {name}.",
+                )
             time.sleep(0.1)
     return said
 
@@ -92,7 +100,11 @@ def stop_daemons(journal: Journal) -> list[str]:
     if not ours:
         return []
     if "libvirtd" in ours and answers(DAEMONS["libvirtd"]):
-        listed = command.run(["virsh", "-c", "qemu:///system", "list", "--all", "--name"], "listing domains", timeout_s=60)
+        listed = command.run(
+            ["virsh", "-c", "qemu:///system", "list", "--all", "--name"],
+            "listing domains",
+            timeout_s=60,
+        )
         if listed.strip():
             return []
     stopped = []

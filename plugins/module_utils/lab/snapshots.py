@@ -28,7 +28,8 @@ def take(domain: t.Any, owner: str) -> None:
         domain.snapshotCreateXML(ET.tostring(root, encoding="unicode"), 0)
     except libvirt.libvirtError as error:
         raise VcompareError(
-            f"Taking the snapshot of {domain.name()}: {error}", "See whether the disk that holds the home is full."
+            f"Taking the snapshot of {domain.name()}: {error}",
+            "See whether the disk that holds the home is full.",
         ) from None
 
 
@@ -44,10 +45,14 @@ def restore(domain: t.Any) -> None:
     """Start the domain from the snapshot, whatever it does now."""
     try:
         snapshot = domain.snapshotLookupByName(NAME)
-        domain.revertToSnapshot(snapshot, libvirt.VIR_DOMAIN_SNAPSHOT_REVERT_RUNNING | libvirt.VIR_DOMAIN_SNAPSHOT_REVERT_FORCE)
+        domain.revertToSnapshot(
+            snapshot,
+            libvirt.VIR_DOMAIN_SNAPSHOT_REVERT_RUNNING | libvirt.VIR_DOMAIN_SNAPSHOT_REVERT_FORCE,
+        )
     except libvirt.libvirtError as error:
         raise VcompareError(
-            f"Starting {domain.name()} from its snapshot: {error}", "Make the lab again: vcompare lab down, then up."
+            f"Starting {domain.name()} from its snapshot: {error}",
+            "Make the lab again: vcompare lab down, then up.",
         ) from None
 
 
