@@ -21,7 +21,8 @@ from ansible_collections.vcompare.lab.plugins.module_utils.lab import command
 SETTINGS = "/etc/default/grub.d/vcompare.cfg"
 CONSOLED = "/etc/default/xen"
 GRUB_CFG = "/boot/grub/grub.cfg"
-_ENTRY = re.compile(r"^(\s*)(menuentry|submenu)\s+(.*)\{\s*$")
+_ENTRY = re.compile(r"^\s*(?:menuentry|submenu)\s+(.*)\{\s*$")
+_HYPERVISOR = re.compile(r"/xen-[^/]*(?<!\.efi)$")
 
 
 def settings_text(dom0_memory_mib: int, xen_options: str, dom0_options: str) -> str:
@@ -48,19 +49,21 @@ def xen_entry(grub_cfg: str) -> str:
     :param grub_cfg: text of grub.cfg.
     :raises VcompareError: there is none.
     """
-    path: list[tuple[int, str]] = []
+    blocks: list[str] = []
     for line in grub_cfg.splitlines():
-        match = _ENTRY.match(line)
-        if match:
-            indent = len(match[1].expandtabs(8))
-            path = [level for level in path if level[0] < indent]
-            path.append((indent, _entry_id(match[3])))
+        words = line.split()
+        if words[-1:] == ["{"]:
+            match = _ENTRY.match(line)
+            # A function has a block as well, and is no part of a path.
+            blocks.append(_entry_id(match[1]) if match else "")
+        elif words == ["}"]:
+            blocks = blocks[:-1]
         elif (
-            re.match(r"\s*multiboot2?\s+\S*/xen-\S+", line)
-            and path
-            and ".efi" not in line.split()[1]
+            len(words) > 1
+            and words[0] in ("multiboot", "multiboot2")
+            and _HYPERVISOR.search(words[1])
         ):
-            return ">".join(ident for _indent, ident in path)
+            return ">".join(block for block in blocks if block)
     raise VcompareError(
         "The boot menu has no entry for Xen.",
         "See that xen-hypervisor is installed and that /etc/grub.d/20_linux_xen is executable, then run update-grub.",

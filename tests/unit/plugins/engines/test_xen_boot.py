@@ -1,0 +1,62 @@
+# Copyright: the vcompare contributors
+# GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Finding Xen's entry in a boot menu, whatever language its titles are in."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+
+import pytest
+from ansible_collections.vcompare.lab.plugins.module_utils.engines import xen_boot
+from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
+
+# As update-grub of Debian 12 writes it, shortened; titles in German on purpose.
+FLAT = """\
+set default="0"
+menuentry 'Debian GNU/Linux, mit Linux 6.1.0-1' --class debian $menuentry_id_option 'gnulinux-6.1.0-1-advanced-U' {
+\tlinux\t/boot/vmlinuz-6.1.0-1 root=UUID=U ro quiet
+}
+menuentry 'Debian GNU/Linux, mit Xen 4.17-amd64.efi und Linux' --class xen $menuentry_id_option 'efi-first' {
+\tmultiboot2\t/boot/xen-4.17-amd64.efi placeholder dom0_mem=1G
+\tmodule2\t/boot/vmlinuz-6.1.0-1 placeholder root=UUID=U ro
+}
+menuentry 'Debian GNU/Linux, mit Xen 4.17-amd64 und Linux' --class xen $menuentry_id_option 'xen-gnulinux-6.1.0-1-advanced-U' {
+\tmultiboot2\t/boot/xen-4.17-amd64.gz placeholder dom0_mem=1G
+\tmodule2\t/boot/vmlinuz-6.1.0-1 placeholder root=UUID=U ro
+}
+"""
+NESTED = """\
+menuentry 'Debian GNU/Linux' --class debian $menuentry_id_option 'gnulinux-simple-U' {
+\tlinux\t/boot/vmlinuz-6.1.0-1 root=UUID=U ro quiet
+}
+submenu 'Erweiterte Optionen' $menuentry_id_option 'xen-advanced-U' {
+submenu 'Xen-Hypervisor, Version 4.17' $menuentry_id_option 'xen-hypervisor-4.17-U' {
+\tmenuentry 'mit Xen' --class xen $menuentry_id_option 'xen-entry-U' {
+\t\tmultiboot2\t/boot/xen-4.17-amd64.gz placeholder
+\t}
+}
+}
+"""
+
+
+def test_the_entry_is_found_by_what_it_boots() -> None:
+    assert xen_boot.xen_entry(FLAT) == "xen-gnulinux-6.1.0-1-advanced-U"
+
+
+def test_an_entry_in_a_submenu_has_a_path() -> None:
+    assert xen_boot.xen_entry(NESTED) == "xen-advanced-U>xen-hypervisor-4.17-U>xen-entry-U"
+
+
+def test_a_menu_without_xen_is_an_error_with_a_remedy() -> None:
+    with pytest.raises(VcompareError) as caught:
+        xen_boot.xen_entry(FLAT.split("menuentry 'Debian GNU/Linux, mit Xen 4.17-amd64.efi")[0])
+    assert "update-grub" in caught.value.remedy
+
+
+def test_settings_are_what_a_shell_reads() -> None:
+    text = xen_boot.settings_text(1024, "console=com1 x='a b'", "console=hvc0")
+    shell = f'set -e\n{text}\nprintf \'%s|%s|%s\' "$GRUB_DEFAULT" "$GRUB_CMDLINE_XEN" "$GRUB_CMDLINE_LINUX_XEN_REPLACE"'
+    out = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=True).stdout
+    assert out == "saved|dom0_mem=1024M,max:1024M console=com1 x='a b'|console=hvc0"
+    assert shlex.split(text, comments=True)
