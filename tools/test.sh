@@ -42,9 +42,22 @@ stop() {
     stopped=$1
     end_part
 }
+# A lab's nodes belong to libvirt, not to the part: one that was stopped leaves them.
+clean_up() {
+    trap '' INT TERM
+    end_part
+    if [[ -d $work/home/labs && -x .venv/bin/vcompare ]]; then
+        if ! VCOMPARE_HOME=$work/home timeout --kill-after=10 180 .venv/bin/vcompare lab down </dev/null &>"$work/down"; then
+            tail -n 5 "$work/down" >&2
+            echo "test: the lab in $work/home could not be taken down; see VCOMPARE_HOME=$work/home vcompare lab down" >&2
+            return
+        fi
+    fi
+    rm -rf "$work"
+}
 trap 'stop INT' INT
 trap 'stop TERM' TERM
-trap 'end_part; rm -rf "$work"' EXIT
+trap clean_up EXIT
 
 for part in "${parts[@]}"; do
     [[ -z $stopped ]] || break

@@ -177,6 +177,8 @@ def main() -> None:
         recipes = [_recipe(given) for given in module.params["images"]]
         missing = [recipe for recipe in recipes if image_build.cached(folder, recipe) is None]
         if missing and not module.check_mode:
+            for release in sorted({recipe.release for recipe in missing}):
+                apt.require_mirror(apt.sources(release), release)
             disk = sum(_BUILD_MIB[recipe.kind] for recipe in missing)
             capacity.require(
                 folder, memory=256, disk=disk, what="Building images", memory_option="nothing"

@@ -35,8 +35,10 @@ options:
       - V(stopped) switches the nodes off; the snapshot stays.
       - V(absent) takes the lab away.
       - V(described) changes nothing and says what is there.
+      - V(checked) changes nothing and fails where there is too little memory or disk, or an address is in use.
+        Nothing need be installed for it.
     type: str
-    choices: [present, kept, stopped, absent, described]
+    choices: [present, kept, stopped, absent, described, checked]
     default: present
   node_image:
     description:
@@ -156,6 +158,7 @@ said:
   elements: str
 """
 
+import os
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
@@ -171,15 +174,20 @@ def _would_change(before: dict[str, t.Any], wanted: str) -> bool:
         "stopped": before["state"] in ("running", "partial"),
         "absent": before["state"] != "absent",
         "described": False,
+        "checked": False,
     }[wanted]
 
 
+# What building both images takes, and what is left of it.
+_IMAGES_MIB = 4500
+
+
 def _act(lab: NestedLab, params: dict[str, t.Any]) -> bool:
-    if params["state"] == "present":
+    if params["state"] in ("present", "checked"):
         settings = Settings(
             accel=params["accel"],
-            node_image=params["node_image"],
-            guest_image=params["guest_image"],
+            node_image=params["node_image"] or "",
+            guest_image=params["guest_image"] or "",
             vcpus=params["vcpus"],
             memory_mib=params["memory_mib"],
             boot_timeout_s=params["boot_timeout_s"],
@@ -187,6 +195,12 @@ def _act(lab: NestedLab, params: dict[str, t.Any]) -> bool:
             provision_key=params["provision_key"],
             uri=lab.uri,
         )
+        if params["state"] == "checked":
+            built = os.path.isdir(lab.lab.images) and any(
+                name.startswith("node-") for name in os.listdir(lab.lab.images)
+            )
+            lab.check(settings, 0 if built else _IMAGES_MIB)
+            return False
         return lab.up(settings, params["acceleration"])
     return {"kept": lab.keep, "stopped": lab.stop, "absent": lab.down, "described": lambda: False}[
         params["state"]
@@ -200,7 +214,7 @@ def main() -> None:
             "home": {"type": "path", "required": True},
             "state": {
                 "type": "str",
-                "choices": ["present", "kept", "stopped", "absent", "described"],
+                "choices": ["present", "kept", "stopped", "absent", "described", "checked"],
                 "default": "present",
             },
             "node_image": {"type": "path"},

@@ -12,6 +12,7 @@ import dataclasses
 import glob
 import os
 import re
+import tempfile
 
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
 from ansible_collections.vcompare.lab.plugins.module_utils.lab import command
@@ -21,6 +22,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.lab import command
 _OPTIONS = re.compile(
     r"^(Acquire::(?!Changelogs|CompressionTypes|IndexTargets|Languages)|APT::Authentication::)"
 )
+_HELPER = "/usr/lib/apt/apt-helper"
 _POCKETS = ("", "-updates", "-security", "/updates")
 
 
@@ -88,6 +90,25 @@ def sources(release: str, folder: str = "/etc/apt") -> list[Source]:
             "Add the mirror that this machine shall use to /etc/apt, or choose the release that it has.",
         )
     return unique
+
+
+def require_mirror(found: list[Source], release: str) -> None:
+    """Fetch the release file of each archive of ``release`` itself, the way apt fetches.
+
+    :raises VcompareError: one could not be fetched; with apt's own words.
+    """
+    for source in found:
+        if source.suite != release:
+            continue
+        url = f"{source.uri.rstrip('/')}/dists/{release}/InRelease"
+        with tempfile.TemporaryDirectory() as folder:
+            command.run(
+                [_HELPER, "-o", "Acquire::Retries=1", "download-file", url, f"{folder}/InRelease"],
+                f"asking the package mirror {source.uri}",
+                remedy="See that apt works on this machine (apt-get update): its mirrors and proxies "
+                "are used as they are.",
+                timeout_s=120,
+            )
 
 
 def parse_lines(text: str) -> list[Source]:

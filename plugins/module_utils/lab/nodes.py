@@ -161,6 +161,17 @@ class NestedLab:
 
     # Verbs
 
+    def check(self, settings: Settings, image_disk_mib: int) -> None:
+        """Refuse what can't become a lab here: too little memory or disk, an address in use.
+
+        Needs nothing installed, so it can be asked before anything is made.
+
+        :param image_disk_mib: disk for images that must be built first.
+        """
+        if self.exists() and any(self._node_state(node) == "running" for node in self.lab.nodes):
+            return
+        self._require_room(settings, image_disk_mib)
+
     def up(self, settings: Settings, acceleration: t.Mapping[str, t.Any]) -> bool:
         """Make the nodes run and be reachable: from the snapshot, as they are, or from new.
 
@@ -320,13 +331,14 @@ class NestedLab:
             options=options,
         )
 
-    def _require_room(self, settings: Settings) -> None:
+    def _require_room(self, settings: Settings, image_disk_mib: int = 0) -> None:
         overhead = _QEMU_MIB + (_TCG_CACHE_MIB if settings.accel == "tcg" else 0)
         nodes = len(self.lab.nodes)
         capacity.require(
             self.lab.home,
             memory=nodes * (settings.memory_mib + overhead),
-            disk=_DISK_MIB,
+            # The disks of a lab that is there are there, too.
+            disk=image_disk_mib + (0 if os.path.exists(self.lab.state) else _DISK_MIB),
             what=f"A lab of {nodes} nodes with {settings.memory_mib} MiB each",
             memory_option="nested_lab_memory_mib",
         )

@@ -21,7 +21,7 @@ menuentry 'Debian GNU/Linux, mit Xen 4.17-amd64.efi und Linux' --class xen $menu
 \tmultiboot2\t/boot/xen-4.17-amd64.efi placeholder dom0_mem=1G
 \tmodule2\t/boot/vmlinuz-6.1.0-1 placeholder root=UUID=U ro
 }
-menuentry 'Debian GNU/Linux, mit Xen 4.17-amd64 und Linux' --class xen $menuentry_id_option 'xen-gnulinux-6.1.0-1-advanced-U' {
+menuentry 'Debian GNU/Linux, mit Xen 4.17' --class xen $menuentry_id_option 'xen-gnulinux-6.1.0-1-advanced-U' {
 \tmultiboot2\t/boot/xen-4.17-amd64.gz placeholder dom0_mem=1G
 \tmodule2\t/boot/vmlinuz-6.1.0-1 placeholder root=UUID=U ro
 }
