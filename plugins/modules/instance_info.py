@@ -27,6 +27,11 @@ options:
     type: list
     elements: str
     choices: [bare, docker, kvm, xen-dom0, xen-pv, xen-pvh]
+  prove:
+    description:
+      - Let each running instance prove what it is, from inside and from outside.
+    type: bool
+    default: false
   docker:
     description:
       - How to reach Docker.
@@ -103,6 +108,30 @@ instances:
     details:
       description: The arm's own words, like a container's id or a domain's uuid.
       type: dict
+    proofs:
+      description: Observations of what it is; empty without O(prove).
+      type: list
+      elements: dict
+      contains:
+        name:
+          description: What was observed.
+          type: str
+          sample: cpuid-signature
+        source:
+          description: V(inside) it, or from V(outside).
+          type: str
+          sample: inside
+        expected:
+          description: What is to be seen when it is what it says.
+          type: str
+          sample: KVMKVMKVM
+        observed:
+          description: What was seen.
+          type: str
+          sample: KVMKVMKVM
+        holds:
+          description: Whether that is a proof.
+          type: bool
 unavailable:
   description: Arms that this host can't carry, and why.
   returned: success
@@ -119,6 +148,7 @@ unavailable:
       sample: this host is not the control domain of a Xen; boot it with Xen (role xen_host)
 """
 
+import dataclasses
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
@@ -139,8 +169,14 @@ def collect(params: dict[str, t.Any]) -> dict[str, t.Any]:
         if reason:
             unavailable.append({"arm": arm, "reason": reason})
             continue
-        found = backend.list()
-        instances += [info_as_dict(info) for info in found if names is None or info.name in names]
+        for info in backend.list():
+            if names is not None and info.name not in names:
+                continue
+            prove = params["prove"] and info.state == "running"
+            proofs = backend.identify(info.name) if prove else ()
+            instances.append(
+                {**info_as_dict(info), "proofs": [dataclasses.asdict(proof) for proof in proofs]}
+            )
     return {"instances": instances, "unavailable": unavailable}
 
 
@@ -154,6 +190,7 @@ def main() -> None:
                 "elements": "str",
                 "choices": ["bare", "docker", "kvm", "xen-dom0", "xen-pv", "xen-pvh"],
             },
+            "prove": {"type": "bool", "default": False},
             "docker": {"type": "dict", "options": {"base_url": {"type": "str"}}},
             "kvm": {"type": "dict", "options": {"uri": {"type": "str"}}},
         },

@@ -204,7 +204,7 @@ class Bare(Base):
         if record is None:
             raise BackendError(f"{self.arm}: there is no {name} to identify")
         host = proofs.host_facts()
-        facts = proofs.parse(self.run(name, proofs.OBSERVE_ARGV, 120))
+        facts = self.observe(name)
         group = self._cgroup(name)
         observed = ""
         with contextlib.suppress(OSError):
@@ -212,16 +212,22 @@ class Bare(Base):
             observed = next((line[3:] for line in text.splitlines() if line.startswith("0::")), "")
         return [
             proofs.outside("host-process-cgroup", group.inner_path, observed),
-            *proofs.shared_kernel(facts, host),
-            proofs.inside("pid-namespace", host["pid_namespace"], facts.get("pid_namespace", "")),
-            *self._hypervisor_proofs(facts),
-            proofs.cpu_count(facts, int(record["spec"]["vcpus"])),
+            self._dom0_proof(),
+            *self.inside_proofs(facts, host, int(record["spec"]["vcpus"])),
         ]
 
-    def _hypervisor_proofs(self, facts: proofs.Facts) -> list[Proof]:
+    def _dom0_proof(self) -> Proof:
+        return proofs.outside("xen-dom0", "no", "yes" if proofs.is_dom0() else "no")
+
+    def inside_proofs(
+        self, facts: proofs.Facts, host: proofs.Facts, vcpus: int
+    ) -> t.Sequence[Proof]:
+        """Judge what was observed in an instance, as far as that needs no look from outside."""
         return [
+            *proofs.shared_kernel(facts, host),
+            proofs.inside("pid-namespace", host["pid_namespace"], facts.get("pid_namespace", "")),
             proofs.not_xen(facts),
-            proofs.outside("xen-dom0", "no", "yes" if proofs.is_dom0() else "no"),
+            proofs.cpu_count(facts, vcpus),
         ]
 
 
@@ -238,9 +244,17 @@ class XenDom0(Bare):
             return "this host is not the control domain of a Xen; boot it with Xen (role xen_host)"
         return cgroup.unavailable()
 
-    def _hypervisor_proofs(self, facts: proofs.Facts) -> list[Proof]:
+    def _dom0_proof(self) -> Proof:
+        return proofs.outside("xen-dom0", "yes", "yes" if proofs.is_dom0() else "no")
+
+    def inside_proofs(
+        self, facts: proofs.Facts, host: proofs.Facts, vcpus: int
+    ) -> t.Sequence[Proof]:
+        """Judge what was observed in an instance, as far as that needs no look from outside."""
         return [
+            *proofs.shared_kernel(facts, host),
+            proofs.inside("pid-namespace", host["pid_namespace"], facts.get("pid_namespace", "")),
             proofs.inside("sys-hypervisor", "xen", facts.get("hypervisor", "")),
             proofs.inside("xen-domain-uuid", proofs.DOM0_UUID, facts.get("xen_uuid", "")),
-            proofs.outside("xen-dom0", "yes", "yes" if proofs.is_dom0() else "no"),
+            proofs.cpu_count(facts, vcpus),
         ]

@@ -9,7 +9,7 @@ import dataclasses
 import time
 import typing as t
 
-from ansible_collections.vcompare.lab.plugins.module_utils.backends import cpuset
+from ansible_collections.vcompare.lab.plugins.module_utils.backends import cpuset, proofs
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.marker import (
     check_name,
     check_owner,
@@ -27,6 +27,8 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol imp
 )
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.store import Record, Store
 from ansible_collections.vcompare.lab.plugins.module_utils.journal import Journal
+
+_OBSERVE_TIMEOUT_S = 300
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,6 +142,20 @@ class Base:
     def identify(self, name: str) -> t.Sequence[Proof]:
         """Prove what the arm is, from inside and from outside."""
         raise NotImplementedError
+
+    def inside_proofs(
+        self, facts: proofs.Facts, host: proofs.Facts, vcpus: int
+    ) -> t.Sequence[Proof]:
+        """Judge what was observed in an instance, as far as that needs no look from outside.
+
+        :param facts: what was observed inside.
+        :param host: what was observed of the host.
+        """
+        raise NotImplementedError
+
+    def observe(self, name: str) -> proofs.Facts:
+        """Observe from inside an instance where it runs."""
+        return proofs.parse(self.run(name, proofs.OBSERVE_ARGV, _OBSERVE_TIMEOUT_S))
 
     def console(self, name: str) -> str:
         """Return the last lines that the instance said on its console, if any."""

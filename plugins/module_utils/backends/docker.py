@@ -334,7 +334,7 @@ class Docker(Base):
         if record is None or found is None:
             raise BackendError(f"docker: there is no {name} to identify")
         host = proofs.host_facts()
-        facts = proofs.parse(self.run(name, proofs.OBSERVE_ARGV, 120))
+        facts = self.observe(name)
         pid = int(found["State"]["Pid"] or 0)
         groups = namespace = ""
         with contextlib.suppress(OSError):
@@ -345,7 +345,6 @@ class Docker(Base):
             proofs.outside(
                 "process-cgroup", found["Id"], found["Id"] if found["Id"] in groups else ""
             ),
-            *proofs.shared_kernel(facts, host),
             # the process that Docker names on the host and the one that we speak to are in one
             # namespace
             proofs.inside("pid-namespace", namespace, facts.get("pid_namespace", "")),
@@ -356,6 +355,15 @@ class Docker(Base):
                 namespace,
                 bool(namespace) and namespace != host["pid_namespace"],
             ),
+            *self.inside_proofs(facts, host, int(record["spec"]["vcpus"])),
+        ]
+
+    def inside_proofs(
+        self, facts: proofs.Facts, host: proofs.Facts, vcpus: int
+    ) -> t.Sequence[Proof]:
+        """Judge what was observed in an instance, as far as that needs no look from outside."""
+        return [
+            *proofs.shared_kernel(facts, host),
             proofs.inside("dockerenv", "present", facts.get("dockerenv", "")),
-            proofs.cpu_count(facts, int(record["spec"]["vcpus"])),
+            proofs.cpu_count(facts, vcpus),
         ]

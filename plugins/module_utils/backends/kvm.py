@@ -302,7 +302,7 @@ class Kvm(Machine):
                 libvirt_qemu.qemuMonitorCommand(domain, '{"execute": "query-kvm"}', 0)
             )
             uuid = domain.UUIDString()
-        facts = proofs.parse(self.run(name, proofs.OBSERVE_ARGV, 120))
+        facts = self.observe(name)
         return [
             proofs.outside("libvirt-domain-type", "kvm", xml.get("type", "")),
             proofs.outside(
@@ -310,12 +310,20 @@ class Kvm(Machine):
                 "enabled",
                 "enabled" if answer.get("return", {}).get("enabled") else "disabled",
             ),
-            proofs.inside("cpuid-signature", "KVMKVMKVM", facts["signature"]),
-            proofs.inside("lscpu-hypervisor", "KVM", facts.get("lscpu_vendor", "")),
             # the machine that libvirt speaks of is the machine that we speak to
             proofs.inside("smbios-uuid", uuid, facts.get("smbios_uuid", "").lower()),
-            proofs.own_kernel(facts, proofs.host_facts()),
+            *self.inside_proofs(facts, proofs.host_facts(), int(record["spec"]["vcpus"])),
+        ]
+
+    def inside_proofs(
+        self, facts: proofs.Facts, host: proofs.Facts, vcpus: int
+    ) -> t.Sequence[Proof]:
+        """Judge what was observed in an instance, as far as that needs no look from outside."""
+        return [
+            proofs.inside("cpuid-signature", "KVMKVMKVM", facts.get("signature", "")),
+            proofs.inside("lscpu-hypervisor", "KVM", facts.get("lscpu_vendor", "")),
+            proofs.own_kernel(facts, host),
             proofs.arm_argument(facts, self.arm),
             proofs.not_xen(facts),
-            proofs.cpu_count(facts, int(record["spec"]["vcpus"])),
+            proofs.cpu_count(facts, vcpus),
         ]

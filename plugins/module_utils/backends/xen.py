@@ -302,20 +302,28 @@ class Xen(Machine):
         said = host_run(
             ["xl", "list", "-l", str(row.domid)], 120, f"{name}: asking xl what it is"
         ).stdout
-        facts = proofs.parse(self.run(name, proofs.OBSERVE_ARGV, 120))
+        facts = self.observe(name)
         return [
             proofs.outside("xl-type", self.kind, domain_type(said)),
             Proof("domid", "outside", "above 0", str(row.domid), row.domid > 0),
+            # the domain that xl speaks of is the machine that we speak to
+            proofs.inside("xen-domain-uuid", row.uuid, facts.get("xen_uuid", "")),
+            *self.inside_proofs(facts, proofs.host_facts(), int(record["spec"]["vcpus"])),
+        ]
+
+    def inside_proofs(
+        self, facts: proofs.Facts, host: proofs.Facts, vcpus: int
+    ) -> t.Sequence[Proof]:
+        """Judge what was observed in an instance, as far as that needs no look from outside."""
+        return [
             proofs.inside("sys-hypervisor", "xen", facts.get("hypervisor", "")),
             proofs.inside("xen-guest-type", self.guest_type, facts.get("guest_type", "")),
             # Not by CPUID: it is not intercepted in a PV guest's user space, and shows what is
             # below Xen.
             proofs.inside("lscpu-hypervisor", "Xen", facts.get("lscpu_vendor", "")),
-            # the domain that xl speaks of is the machine that we speak to
-            proofs.inside("xen-domain-uuid", row.uuid, facts.get("xen_uuid", "")),
-            proofs.own_kernel(facts, proofs.host_facts()),
+            proofs.own_kernel(facts, host),
             proofs.arm_argument(facts, self.arm),
-            proofs.cpu_count(facts, int(record["spec"]["vcpus"])),
+            proofs.cpu_count(facts, vcpus),
         ]
 
 
