@@ -23,12 +23,13 @@ current='' leader=0 stopped='' rows=()
 
 # Ends the part that runs: politely first, since it may have machines to take down.
 end_part() {
-    ((leader)) || return 0
-    kill -TERM -- "-$leader" 2>/dev/null
-    local deadline=$((SECONDS + grace_s))
-    while kill -0 -- "-$leader" 2>/dev/null && ((SECONDS < deadline)); do sleep 0.2; done
-    kill -KILL -- "-$leader" 2>/dev/null
+    # A second signal may come in the middle: the number must not change, since 0 is our own group.
+    local group=$leader deadline=$((SECONDS + grace_s))
     leader=0
+    ((group)) || return 0
+    kill -TERM -- "-$group" 2>/dev/null
+    while kill -0 -- "-$group" 2>/dev/null && ((SECONDS < deadline)); do sleep 0.2; done
+    kill -KILL -- "-$group" 2>/dev/null
 }
 
 sum() { awk -F '\t' -v part="$1" -v n="$2" '$1 == part || part == "" { s += $n } END { print s + 0 }' "$VCOMPARE_TEST_RESULTS"; }
@@ -39,12 +40,14 @@ row() {
 }
 
 stop() {
+    # One is enough. (Not ignored: our children would ignore it, too.)
+    trap : INT TERM
     stopped=$1
     end_part
 }
 # A lab's nodes belong to libvirt, not to the part: one that was stopped leaves them.
 clean_up() {
-    trap '' INT TERM
+    trap : INT TERM
     end_part
     if [[ -d $work/home/labs && -x .venv/bin/vcompare ]]; then
         if ! VCOMPARE_HOME=$work/home timeout --kill-after=10 180 .venv/bin/vcompare lab down </dev/null &>"$work/down"; then
