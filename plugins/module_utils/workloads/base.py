@@ -85,13 +85,16 @@ def find(pattern: re.Pattern[str], text: str, what: str) -> re.Match[str]:
 
 
 def agree(printed: float, computed: float, tolerance: float, what: str) -> float:
-    """Return the printed value when the tool's own counts lead to it as well.
+    """Return the computed value when the tool printed much the same.
 
-    :param tolerance: largest relative difference that rounding in the output explains.
+    The counts are more exact: on a busy host a tool may take its time between the end of the work
+    and the moment at which it works out a rate.
+
+    :param tolerance: largest relative difference that rounding and a late report explain.
     :raises WorkloadError: when they differ by more.
     """
     if not abs(printed - computed) <= tolerance * abs(computed):
         raise WorkloadError(
             f"{what}: the tool printed {printed:g}, but its own counts give {computed:g}"
         )
-    return printed
+    return computed

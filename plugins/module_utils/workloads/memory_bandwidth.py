@@ -24,7 +24,8 @@ _RATE = re.compile(r"^([0-9.]+) MiB transferred \(([0-9.]+) MiB/sec\)$", re.MULT
 _TIME = re.compile(r"^\s+total time:\s+([0-9.]+)s$", re.MULTILINE)
 _BLOCK = re.compile(r"^  block size: ([0-9]+)KiB$", re.MULTILINE)
 _OPERATION = re.compile(r"^  operation: (\w+)$", re.MULTILINE)
-_TOLERANCE = 0.02
+# As in cpu.py.
+_TOLERANCE = 0.1
 
 
 def block_mib(memory_mib: int) -> int:
