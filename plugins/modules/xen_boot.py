@@ -120,7 +120,7 @@ def main() -> None:
         text = settings_text(
             params["dom0_memory_mib"], params["xen_options"], params["dom0_options"]
         )
-        boot = XenBoot(text, module.check_mode)
+        boot = XenBoot(text, module.check_mode, params["verify"])
         result = boot.converge(params["dom0_memory_mib"])
         if params["verify"] and not module.check_mode and result["reboot_required"]:
             raise VcompareError(

@@ -42,16 +42,6 @@ def nested_paging(
         return None
 
 
-def _unit_state(unit: str, question: str) -> str:
-    # is-active and is-enabled end with another code than 0 for every answer but one.
-    try:
-        return command.run(
-            ["systemctl", question, unit], f"asking for {unit}", timeout_s=60
-        ).strip()
-    except VcompareError:
-        return ""
-
-
 def converge(check_mode: bool) -> dict[str, t.Any]:
     """Load the KVM module now and at boot, have libvirtd run now and at boot, and say what is in force.
 
@@ -85,11 +75,11 @@ def converge(check_mode: bool) -> dict[str, t.Any]:
                 f"loading {module}",
                 remedy="See dmesg: the firmware may forbid it.",
             )
-    if _unit_state("libvirtd.service", "is-enabled") != "enabled":
+    if command.state("systemctl", "is-enabled", "libvirtd.service") != "enabled":
         changes.append("start libvirtd at boot")
         if not check_mode:
             command.run(["systemctl", "enable", "libvirtd.service"], "enabling libvirtd")
-    if _unit_state("libvirtd.service", "is-active") != "active":
+    if command.state("systemctl", "is-active", "libvirtd.service") != "active":
         changes.append("start libvirtd")
         if not check_mode:
             command.run(

@@ -113,9 +113,11 @@ class XenBoot:
     """The boot settings of one host.
 
     :param wanted: text that our file shall have.
+    :param verify: the host was booted into Xen already: if it isn't dom0 now, trying again would not help.
     """
 
-    def __init__(self, wanted: str, check_mode: bool) -> None:
+    def __init__(self, wanted: str, check_mode: bool, verify: bool = False) -> None:
+        self.verify = verify
         self.wanted = wanted
         self.check_mode = check_mode
         self.changes: list[str] = []
@@ -128,15 +130,16 @@ class XenBoot:
         """
         self._settings()
         self._console_logs()
+        self._services()
         now = running()
         bounded = (
             f"dom0_mem={expected_memory_mib}M,max:{expected_memory_mib}M" in now["commandline"]
         )
         reboot = not now["dom0"] or not bounded
         entry = "" if self.check_mode and self.changes else xen_entry(_read(GRUB_CFG))
-        if reboot:
+        if reboot and not self.verify:
             self._once(entry)
-        else:
+        elif not reboot:
             self._default(entry)
         return {
             "changed": bool(self.changes),
@@ -181,6 +184,23 @@ class XenBoot:
             return
         with open(CONSOLED, "a", encoding="utf-8") as file:
             file.write(f"\n# vcompare.lab.xen_host\n{line}\n")
+
+    def _services(self) -> None:
+        """Have Xen's daemons: now in a dom0, and at boot."""
+        if command.state("systemctl", "is-enabled", "xen.service") != "enabled":
+            self.changes.append("start Xen's daemons at boot")
+            if not self.check_mode:
+                command.run(["systemctl", "enable", "xen.service"], "enabling Xen's daemons")
+        # They mount xenfs, and without it not even `xl info` works.
+        if _read("/sys/hypervisor/type") == "xen" and not os.path.exists("/proc/xen/capabilities"):
+            self.changes.append("start Xen's daemons")
+            if not self.check_mode:
+                command.run(
+                    ["systemctl", "restart", "xen.service"],
+                    "starting Xen's daemons",
+                    remedy="See: journalctl -u xen.",
+                    timeout_s=900,
+                )
 
     def _once(self, entry: str) -> None:
         if f"next_entry={entry}" in _grubenv():

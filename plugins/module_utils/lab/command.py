@@ -75,6 +75,12 @@ def run_bytes(
     return done.stdout
 
 
+def state(*argv: str) -> str:
+    """What a command that answers in one word says; some end with another code than 0 for most words."""
+    done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=120)
+    return done.stdout.strip()
+
+
 def tail(output: bytes, lines: int = _TAIL_LINES) -> str:
     """The last lines of an output, as text."""
     return "\n".join(output.decode("utf-8", "replace").rstrip().splitlines()[-lines:])
