@@ -37,7 +37,7 @@ OPTIONS = frozenset({"address", "mac", "cmdline", "config"})
 LOG_DIR = Path("/var/log/xen")
 BRIDGE_ALIAS = "vcompare"
 
-Value = str | int | t.Sequence[str]
+Value: t.TypeAlias = "str | int | t.Sequence[str]"
 
 
 def render(values: t.Mapping[str, Value], owner: str) -> str:

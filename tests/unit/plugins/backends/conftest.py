@@ -13,8 +13,8 @@ if importlib.util.find_spec("libvirt") is None:
     # Only for this import: the system's other packages must not be seen by the tests.
     sys.path.append(_SYSTEM)
     try:
-        import libvirt  # noqa: F401
-        import libvirt_qemu  # noqa: F401
+        for name in ("libvirt", "libvirt_qemu"):
+            importlib.import_module(name)
     except ImportError:
         pass
     finally:

@@ -50,7 +50,9 @@ def test_an_entry_in_a_submenu_has_a_path() -> None:
 
 def test_a_menu_without_xen_is_an_error_with_a_remedy() -> None:
     with pytest.raises(VcompareError) as caught:
-        xen_boot.xen_entry(FLAT.split("menuentry 'Debian GNU/Linux, mit Xen 4.17-amd64.efi")[0])
+        xen_boot.xen_entry(
+            FLAT[: FLAT.index("menuentry 'Debian GNU/Linux, mit Xen 4.17-amd64.efi")]
+        )
     assert "update-grub" in caught.value.remedy
 
 

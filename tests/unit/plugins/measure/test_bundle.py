@@ -335,5 +335,5 @@ def test_a_host_can_not_name_a_file_elsewhere(host: str, name: str) -> None:
 
 
 def test_run_ids_differ_and_sort() -> None:
-    ids = [new_run_id() for _ in range(50)]
+    ids = [new_run_id() for _number in range(50)]
     assert len(set(ids)) == 50
