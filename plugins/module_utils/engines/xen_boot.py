@@ -176,7 +176,8 @@ class XenBoot:
     def _console_logs(self) -> None:
         """Have guests' consoles logged: the last lines of one that failed are its only witness."""
         text = _read(CONSOLED)
-        line = "XENCONSOLED_TRACE=guest"
+        # Debian's init script passes these on; it does not read XENCONSOLED_TRACE.
+        line = 'XENCONSOLED_ARGS="--log=guest"'
         if line in text.splitlines():
             return
         self.changes.append("have guests' consoles logged")
