@@ -26,9 +26,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.store import
 HOST_ALIAS = "vc-guest"
 
 # Each command is a process group of its own.
-_END_GROUPS = (
-    'for p in $(pgrep -f "$0"); do g=$(ps -o pgid= -p "$p") && kill -9 -- "-${g##* }"; done'
-)
+_END_GROUPS = 'for p in $(pgrep -f "$0"); do g=$(ps -o pgid= -p "$p") && kill -9 "-${g##* }"; done'
 
 
 class Keys:
@@ -83,6 +81,16 @@ def quote(argv: t.Sequence[str]) -> str:
     return " ".join(shlex.quote(argument) for argument in argv)
 
 
+def end_argv(frame: Frame) -> list[str]:
+    """Return a command that ends a framed one, and all that it started, where both run.
+
+    It is found by what only it has in its command line, since it may not have been heard of yet.
+    ``[x]yz`` finds ``xyz``, and not the command that looks for it.
+    """
+    pattern = f"[{frame.token[0]}]{frame.token[1:]}"
+    return ["/bin/sh", "-c", _END_GROUPS, pattern]
+
+
 class Ssh:
     """Commands in one guest, over one connection that is kept open.
 
@@ -130,10 +138,8 @@ class Ssh:
         frame = Frame(argv)
         rc = self._follow(frame, timeout_s)
         if rc is None:
-            # sshd leaves a command running whose client went away; it may not have begun yet, so it
-            # is found by what only its frame has. [x]yz finds xyz, and not the command that looks.
-            pattern = f"[{frame.token[0]}]{frame.token[1:]}"
-            self._follow(Frame(["/bin/sh", "-c", _END_GROUPS, pattern]), 60)
+            # sshd leaves a command running whose client went away
+            self._follow(Frame(end_argv(frame)), 60)
             raise timed_out(self._name, argv, timeout_s, frame.stderr)
         if not frame.began:
             said = frame.stderr.strip().splitlines()
