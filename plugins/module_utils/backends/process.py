@@ -62,7 +62,7 @@ def host_run(
         said = (output.stderr.strip() or output.stdout.strip()).splitlines()
         raise BackendError(
             f"{doing}: {' '.join(argv[:3])} ended with {output.rc}: "
-            f"{said[-1] if said else 'it said nothing'}",
+            f"{said[0] if said else 'it said nothing'}",
             remedy=remedy,
             evidence="\n".join(said[-20:]),
         )

@@ -128,6 +128,7 @@ class Xen(Machine):
     kind = ""
     guest_type = ""
     capability = ""
+    signature = ""
 
     _info: dict[str, str] | None = None
 
@@ -315,11 +316,16 @@ class Xen(Machine):
         self, facts: proofs.Facts, host: proofs.Facts, vcpus: int
     ) -> t.Sequence[Proof]:
         """Judge what was observed in an instance, as far as that needs no look from outside."""
+        # CPUID is not intercepted in a PV guest's user space, and shows what is below Xen there.
+        signature = (
+            [proofs.inside("cpuid-signature", self.signature, facts.get("signature", ""))]
+            if self.signature
+            else []
+        )
         return [
+            *signature,
             proofs.inside("sys-hypervisor", "xen", facts.get("hypervisor", "")),
             proofs.inside("xen-guest-type", self.guest_type, facts.get("guest_type", "")),
-            # Not by CPUID: it is not intercepted in a PV guest's user space, and shows what is
-            # below Xen.
             proofs.inside("lscpu-hypervisor", "Xen", facts.get("lscpu_vendor", "")),
             proofs.own_kernel(facts, host),
             proofs.arm_argument(facts, self.arm),
@@ -353,3 +359,4 @@ class XenPvh(Xen):
     kind = "pvh"
     guest_type = "PVH"
     capability = "hvm"
+    signature = "XenVMMXenVMM"

@@ -11,6 +11,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.errors import Vcompar
 from ansible_collections.vcompare.lab.plugins.module_utils.lab import command
 
 _MODULES_LOAD = "/etc/modules-load.d/vcompare-kvm.conf"
+_SOCKETS = ("virtlogd.socket", "libvirtd.socket", "libvirtd-ro.socket", "libvirtd-admin.socket")
 _PARAMETERS = {"kvm_amd": "npt", "kvm_intel": "ept"}
 
 
@@ -40,6 +41,33 @@ def nested_paging(
             return text.read().strip() in ("Y", "1")
     except (OSError, KeyError):
         return None
+
+
+def _daemon(check_mode: bool) -> list[str]:
+    """Have libvirtd run now and at boot, by its sockets.
+
+    It ends when nothing has asked for two minutes, and only its sockets start it again; and they can't be
+    started while it runs without them.
+    """
+    changes = []
+    if any(command.state("systemctl", "is-enabled", unit) != "enabled" for unit in _SOCKETS):
+        changes.append("start libvirtd at boot")
+        if not check_mode:
+            command.run(["systemctl", "enable", "libvirtd.service", *_SOCKETS], "enabling libvirtd")
+    if any(command.state("systemctl", "is-active", unit) != "active" for unit in _SOCKETS):
+        changes.append("start libvirtd")
+        if not check_mode:
+            remedy = "See: journalctl -u libvirtd."
+            command.run(
+                ["systemctl", "stop", "libvirtd.service"], "stopping libvirtd", remedy=remedy
+            )
+            command.run(
+                ["systemctl", "start", *_SOCKETS], "starting libvirtd's sockets", remedy=remedy
+            )
+            command.run(
+                ["systemctl", "start", "libvirtd.service"], "starting libvirtd", remedy=remedy
+            )
+    return changes
 
 
 def converge(check_mode: bool) -> dict[str, t.Any]:
@@ -75,18 +103,7 @@ def converge(check_mode: bool) -> dict[str, t.Any]:
                 f"loading {module}",
                 remedy="See dmesg: the firmware may forbid it.",
             )
-    if command.state("systemctl", "is-enabled", "libvirtd.service") != "enabled":
-        changes.append("start libvirtd at boot")
-        if not check_mode:
-            command.run(["systemctl", "enable", "libvirtd.service"], "enabling libvirtd")
-    if command.state("systemctl", "is-active", "libvirtd.service") != "active":
-        changes.append("start libvirtd")
-        if not check_mode:
-            command.run(
-                ["systemctl", "start", "libvirtd.service"],
-                "starting libvirtd",
-                remedy="See: journalctl -u libvirtd.",
-            )
+    changes += _daemon(check_mode)
     device = os.path.exists("/dev/kvm")
     if not device and not check_mode:
         raise VcompareError(

@@ -19,8 +19,9 @@ _EVENTS = re.compile(r"^\s+total number of events:\s+([0-9]+)$", re.MULTILINE)
 _TIME = re.compile(r"^\s+total time:\s+([0-9.]+)s$", re.MULTILINE)
 _THREADS = re.compile(r"^Number of threads: ([0-9]+)$", re.MULTILINE)
 
-# sysbench's own rate is up to the moment of its report; 2.4% late was seen on a busy emulated host.
-_TOLERANCE = 0.1
+# sysbench's own rate counts the time until its report, which on a busy emulated guest came 12% late;
+# its counts are what is used, and the rate only shows that they are of the same run.
+_TOLERANCE = 0.5
 
 
 def argv(spec: WorkSpec) -> list[str]:
