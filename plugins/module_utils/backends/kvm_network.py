@@ -5,13 +5,17 @@
 from __future__ import annotations
 
 import ipaddress
+import shutil
 import typing as t
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.kvm_xml import DEFAULT_NETWORK
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.marker import XML_NAMESPACE
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.network import Subnet
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import BackendError
+
+_DNSMASQ_STATE = Path("/var/lib/libvirt/dnsmasq")
 
 
 def network_xml(subnet: Subnet, owner: str) -> str:
@@ -36,6 +40,22 @@ def bridge_of(xml: str) -> str:
     """Return the bridge that a network's XML names."""
     bridge = ET.fromstring(xml).find("bridge")  # noqa: S314
     return bridge.get("name", "") if bridge is not None else ""
+
+
+def _avoid_libvirts_traps() -> None:
+    """See to what libvirt takes for granted of a network without DHCP and DNS.
+
+    Seen with libvirt 9.0: when it starts while such a network is active and finds no dnsmasq, it ends
+    with SIGSEGV, again and again; and a guest's card can't be plugged while the folder is missing
+    that only a start of dnsmasq would make.
+    """
+    if shutil.which("dnsmasq", path="/usr/local/sbin:/usr/sbin:/usr/local/bin:/usr/bin") is None:
+        raise BackendError(
+            "kvm: dnsmasq is not installed, and libvirt crashes without it when it is restarted",
+            remedy="Install it (Debian: dnsmasq-base), then: systemctl reset-failed 'libvirtd*'; "
+            "systemctl restart libvirtd.socket",
+        )
+    _DNSMASQ_STATE.mkdir(parents=True, exist_ok=True)
 
 
 def ensure(connection: t.Any, subnet: Subnet, owner: str) -> bool:
