@@ -1,0 +1,104 @@
+# Copyright: the vcompare contributors
+# GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""xl's configuration and answers; the answers were recorded on a Xen 4.17."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+from ansible_collections.vcompare.lab.plugins.module_utils.backends import xen
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
+    BackendError,
+    Image,
+    InstanceSpec,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+OBSERVED = Path(__file__).parent / "observed"
+UUID = "a5330114-37e4-4888-a17f-11cd35f73564"
+
+
+def read(text: str) -> dict[str, object]:
+    """Read a configuration back: what we write of xl's language is also Python's."""
+    lines = [line.partition("=") for line in text.splitlines() if not line.startswith("#")]
+    return {key.strip(): ast.literal_eval(value.strip()) for key, _equals, value in lines}
+
+
+@settings(deadline=None)
+@given(
+    st.dictionaries(
+        st.sampled_from(["name", "extra", "disk", "memory"]),
+        st.one_of(
+            st.integers(0, 1 << 20),
+            st.text(st.characters(codec="ascii", categories=["L", "N", "P", "S", "Zs"])),
+            st.lists(st.text("abc=,/-0", min_size=1), min_size=1, max_size=2),
+        ),
+    )
+)
+def test_a_configuration_is_read_back_or_refused(values: dict[str, xen.Value]) -> None:
+    texts = [value for value in values.values() if isinstance(value, str)]
+    if any(set(text) & set('"\\') for text in texts):
+        with pytest.raises(BackendError):
+            xen.render(values, "me")
+    else:
+        text = xen.render(values, "me")
+        assert text.startswith("# vcompare-owner: me\n")
+        assert read(text) == values
+
+
+def test_a_guest(tmp_path: Path) -> None:
+    spec = InstanceSpec("vc-a", image=Image("/dev/x", "/kit/vmlinuz", "/kit/initrd"), cpuset="1")
+    for backend in (xen.XenPv(str(tmp_path)), xen.XenPvh(str(tmp_path))):
+        config = backend.config(spec, {"mac": "00:16:3e:d5:03:10", "uuid": UUID})
+        assert read(xen.render(config, "me")) == config
+        assert config["type"] == backend.kind
+        assert config["uuid"] == UUID
+        assert config["disk"] == ["format=raw,vdev=xvda,access=r,target=/dev/x"]
+        assert config["vif"] == ["mac=00:16:3e:d5:03:10,bridge=vcxen0,script=vif-bridge"]
+        assert config["memory"] == config["maxmem"] == 256
+        assert config["cpus"] == "1"
+        assert config["tsc_mode"] == "native"
+        assert f"vcompare.arm={backend.arm}" in str(config["extra"])
+
+
+def test_the_list_of_domains() -> None:
+    zero, guest = xen.parse_list((OBSERVED / "xl-list-v.txt").read_text())
+    assert (zero.name, zero.domid, zero.state) == ("Domain-0", 0, "running")
+    assert (guest.name, guest.domid, guest.memory_mib, guest.vcpus) == ("vc-obs", 5, 160, 1)
+    assert (guest.uuid, guest.state) == (UUID, "running")
+
+
+@pytest.mark.parametrize(
+    ("flags", "state"),
+    [
+        ("r-----", "running"),
+        ("-b----", "running"),
+        ("------", "running"),
+        ("--p---", "broken"),
+        ("---s--", "broken"),
+        ("----c-", "broken"),
+        ("-----d", "broken"),
+    ],
+)
+def test_states(flags: str, state: str) -> None:
+    line = f"vc-a   7   160     1     {flags}      11.9 {UUID}        -                -"
+    (row,) = xen.parse_list(f"Name ID Mem VCPUs State Time(s) UUID\n{line}")
+    assert row.state == state
+
+
+def test_a_half_made_domain_without_a_name_is_seen() -> None:
+    line = f"(null)     7     0     1     --p---      0.0 {UUID}        -                -"
+    (row,) = xen.parse_list(f"header\n{line}\n")
+    assert (row.domid, row.uuid) == (7, UUID)
+    (row,) = xen.parse_list(f"header\n   {line.removeprefix('(null)')}\n")
+    assert (row.name, row.domid) == ("", 7)
+    assert xen.parse_list("header\nsomething else\n\n") == []
+
+
+def test_the_type_of_a_domain() -> None:
+    assert xen.domain_type((OBSERVED / "xl-list-l-pvh.json").read_text()) == "pvh"
+    for text in ("", "[]", "{}", "vc-a is an invalid domain identifier (rc=-6)"):
+        assert xen.domain_type(text) == ""
