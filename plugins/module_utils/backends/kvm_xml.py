@@ -23,8 +23,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol imp
 
 DEFAULT_URI = "qemu:///system"
 DEFAULT_NETWORK = "vcompare"
-# i440fx: measured against q35, a guest with one disk and one card boots sooner (no PCIe root ports
-# to scan).
+# i440fx: a guest with one disk and one card needs no PCIe root ports for firmware and kernel to scan.
 DEFAULT_MACHINE = "pc"
 QEMU_NAMESPACE = "http://libvirt.org/schemas/domain/qemu/1.0"
 ROOTFS_SERIAL = "vc-rootfs"
