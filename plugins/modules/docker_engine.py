@@ -157,9 +157,9 @@ evidence:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.vcompare.lab.plugins.module_utils.docker_api import Api
-from ansible_collections.vcompare.lab.plugins.module_utils.docker_engine import Engine
-from ansible_collections.vcompare.lab.plugins.module_utils.docker_service import (
+from ansible_collections.vcompare.lab.plugins.module_utils.engines.docker_api import Api
+from ansible_collections.vcompare.lab.plugins.module_utils.engines.docker_engine import Engine
+from ansible_collections.vcompare.lab.plugins.module_utils.engines.docker_service import (
     Service,
     check_apparmor,
     find_dockerd,

@@ -17,9 +17,11 @@ import typing as t
 from collections.abc import Iterator
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils.docker_api import Api
-from ansible_collections.vcompare.lab.plugins.module_utils.docker_engine import Engine
-from ansible_collections.vcompare.lab.plugins.module_utils.docker_service import ServiceState
+from ansible_collections.vcompare.lab.plugins.module_utils.engines.docker_api import Api
+from ansible_collections.vcompare.lab.plugins.module_utils.engines.docker_engine import Engine
+from ansible_collections.vcompare.lab.plugins.module_utils.engines.docker_service import (
+    ServiceState,
+)
 
 INFO: dict[str, t.Any] = {
     "ServerVersion": "20.10.24",

@@ -9,7 +9,7 @@ import json
 import pathlib
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils.docker_service import (
+from ansible_collections.vcompare.lab.plugins.module_utils.engines.docker_service import (
     ServiceState,
     check_apparmor,
 )

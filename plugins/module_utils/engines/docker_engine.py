@@ -9,9 +9,12 @@ import os
 import time
 import typing as t
 
-from ansible_collections.vcompare.lab.plugins.module_utils import docker_config
-from ansible_collections.vcompare.lab.plugins.module_utils.docker_api import Api, DaemonState
-from ansible_collections.vcompare.lab.plugins.module_utils.docker_service import (
+from ansible_collections.vcompare.lab.plugins.module_utils.engines import docker_config
+from ansible_collections.vcompare.lab.plugins.module_utils.engines.docker_api import (
+    Api,
+    DaemonState,
+)
+from ansible_collections.vcompare.lab.plugins.module_utils.engines.docker_service import (
     Service,
     ServiceState,
 )
