@@ -20,7 +20,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.lab import apt, comma
 # Stamped on everything that is made, so that the same packages give the same bytes: 2025-01-01.
 EPOCH = 1735689600
 # Raised when a builder changes in a way that its recipe doesn't show.
-BUILDER = 1
+BUILDER = 2
 _SUBDIRS = (
     "usr/share/doc/*",
     "usr/share/man/*",
@@ -167,7 +167,7 @@ def debian_tar(recipe: Recipe, tar: str, work: str, *, keep_apt: bool) -> None:
             '--customize-hook=rm -f "$1"/etc/apt/apt.conf.d/99mmdebstrap "$1"/etc/apt/sources.list'
         )
     argv.append(
-        '--customize-hook=rm -rf "$1"/etc/ssh/ssh_host_* "$1"/var/log/* "$1"/var/cache/ldconfig'
+        '--customize-hook=rm -rf "$1"/etc/ssh/ssh_host_* "$1"/var/cache/ldconfig; find "$1"/var/log -type f -delete'
     )
     argv.append('--customize-hook=: > "$1"/etc/machine-id')
     argv += ["--skip=output/dev", recipe.release, tar, sources]
