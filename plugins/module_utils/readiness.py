@@ -14,6 +14,7 @@ file:
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 import os
@@ -177,7 +178,10 @@ class Poller:
                     raise Cancelled
                 self._poll(now)
             for number, _events in self._epoll.poll(max(0.0, due - time.monotonic())):
-                if self._advance(number):
+                # One that was heard of may have been given up while an earlier one was looked at.
+                if (number in self._connecting or number in self._waiting) and self._advance(
+                    number
+                ):
                     return Readiness(
                         elapsed_s=time.monotonic() - started,
                         polls=self._polls,
@@ -255,7 +259,10 @@ class Poller:
         number = attempt.sock.fileno()
         self._connecting.pop(number, None)
         self._waiting.pop(number, None)
-        # Closing it takes it out of the epoll set.
+        # Closing it would not take it out of the epoll set while a program that is being started (mount, xl)
+        # still holds a copy, and what is heard of it then would be taken for the next socket of that number.
+        with contextlib.suppress(FileNotFoundError):
+            self._epoll.unregister(number)
         attempt.sock.close()
 
     def _off_the_instances_cpus(self) -> _Affinity:

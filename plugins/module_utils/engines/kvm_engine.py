@@ -12,6 +12,8 @@ from ansible_collections.vcompare.lab.plugins.module_utils.lab import command
 
 _MODULES_LOAD = "/etc/modules-load.d/vcompare-kvm.conf"
 _SOCKETS = ("virtlogd.socket", "libvirtd.socket", "libvirtd-ro.socket", "libvirtd-admin.socket")
+# libvirt notes the cards of a network's guests here, and only the package of its default network makes it.
+_LEASES = "/var/lib/libvirt/dnsmasq"
 _PARAMETERS = {"kvm_amd": "npt", "kvm_intel": "ept"}
 
 
@@ -95,6 +97,10 @@ def converge(check_mode: bool) -> dict[str, t.Any]:
         if not check_mode:
             with open(_MODULES_LOAD, "w", encoding="utf-8") as file:
                 file.write(text)
+    if not os.path.isdir(_LEASES):
+        changes.append(f"make {_LEASES}")
+        if not check_mode:
+            os.makedirs(_LEASES, mode=0o755)
     if not loaded(module):
         changes.append(f"load {module}")
         if not check_mode:
