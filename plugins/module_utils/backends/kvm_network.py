@@ -63,6 +63,7 @@ def ensure(connection: t.Any, subnet: Subnet, owner: str) -> bool:
 
     :param connection: a ``libvirt.virConnect``.
     """
+    _avoid_libvirts_traps()
     found = [
         network for network in connection.listAllNetworks(0) if network.name() == DEFAULT_NETWORK
     ]
