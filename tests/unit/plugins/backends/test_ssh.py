@@ -44,7 +44,7 @@ def test_half_a_pair_is_made_again(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("pgrep") is None, reason="there is no pgrep")
 def test_a_late_command_is_ended_with_all_that_it_started() -> None:
-    frames = [Frame(["/bin/sh", "-c", "sleep 120 & sleep 120"]) for _ in range(2)]
+    frames = [Frame(["/bin/sh", "-c", "sleep 120 & sleep 120"]) for _number in range(2)]
     late, other = (
         subprocess.Popen(frame.argv, start_new_session=True, stderr=subprocess.PIPE)
         for frame in frames
