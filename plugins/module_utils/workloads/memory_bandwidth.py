@@ -25,7 +25,7 @@ _TIME = re.compile(r"^\s+total time:\s+([0-9.]+)s$", re.MULTILINE)
 _BLOCK = re.compile(r"^  block size: ([0-9]+)KiB$", re.MULTILINE)
 _OPERATION = re.compile(r"^  operation: (\w+)$", re.MULTILINE)
 # As in cpu.py.
-_TOLERANCE = 0.5
+_TOLERANCE = 0.1
 
 
 def block_mib(memory_mib: int) -> int:

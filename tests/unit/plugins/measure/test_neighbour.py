@@ -119,7 +119,10 @@ def test_an_address_that_comes_up_is_seen_at_once() -> None:
 
 
 def test_a_bridge_that_is_gone_is_no_error() -> None:
-    neighbour._write("/proc/sys/net/ipv4/neigh/vcgone0/retrans_time_ms", "10")
+    setting = pathlib.Path("/proc/sys/net/ipv4/neigh/vcgone0/retrans_time_ms")
+    assert not setting.exists()
+    neighbour._write(str(setting), "10")
+    assert not setting.exists()
 
 
 def test_addresses_are_what_the_kernel_says() -> None:

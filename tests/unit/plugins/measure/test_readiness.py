@@ -194,3 +194,16 @@ def test_a_real_redis(address: str) -> None:
             assert readiness.answers(address, 6379)
         finally:
             process.kill()
+
+
+def test_what_was_given_up_is_not_heard_of_while_a_copy_is_open(serve: Serve, address: str) -> None:
+    """A program that is being started has copies of our sockets until it is loaded."""
+    poller = Poller(address, serve(lambda connection: time.sleep(1)))
+    poller._poll(time.monotonic())
+    (number,) = poller._connecting
+    copy = os.dup(number)
+    try:
+        poller._drop(poller._connecting[number])
+        assert poller._epoll.poll(0.3) == []
+    finally:
+        os.close(copy)

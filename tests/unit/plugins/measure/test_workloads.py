@@ -51,6 +51,12 @@ def test_value_of_a_real_output(scenario: str, value: float) -> None:
     assert parsed == pytest.approx(value, rel=1e-9)
 
 
+def test_a_guest_that_was_held_up_is_refused() -> None:
+    """A real output of a busy emulated guest: 504 events in 1.0020 s, and 450.12 events a second printed."""
+    with pytest.raises(WorkloadError, match="own counts"):
+        registry.WORKLOADS["cpu"].parse(SPEC, *printed("cpu-held-up"))
+
+
 def test_every_workload_has_a_known_answer() -> None:
     assert set(KNOWN) == set(registry.WORKLOADS)
 
