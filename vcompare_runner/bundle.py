@@ -60,12 +60,21 @@ class Rung(_Model):
     detail: str | None = None
 
 
+class RefusedArm(_Model):
+    """An arm that the chosen accelerator can't carry."""
+
+    arm: str
+    reason: str | None = None
+
+
 class Acceleration(_Model):
     """Which accelerator carries the nested lab, and how that was found out."""
 
     accel: str
     reason: str | None = None
+    remedy: str | None = None
     rungs: list[Rung] = []
+    refused_arms: list[RefusedArm] = []
 
 
 class Lab(_Model):

@@ -35,12 +35,13 @@ from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import Lab
 
 # What QEMU itself takes beside the memory of the machine, and its buffer of translated code under TCG.
 _QEMU_MIB = 150
-_TCG_CACHE_MIB = 256
+_TCG_CACHE_MIB = 768
 # Two overlays and two snapshots with memory, as measured, with room for the work of a run.
 _DISK_MIB = 4096
 # With SMAP, an emulated dom0 crashes in early boot. Under TCG the exit of RDTSCP has the wrong code,
-# and Xen, which intercepts it for its PVH and HVM guests, ends them.
-_TCG_DISABLED = ("smap", "rdtscp")
+# and Xen, which intercepts it for its PVH and HVM guests, ends them. Page tables of five levels only
+# make each walk of an emulated guest's guest longer; no node has the memory that they are for.
+_TCG_DISABLED = ("smap", "rdtscp", "la57")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,7 +187,8 @@ class NestedLab:
                 return True
             if same and not state.get("provisioned") and self._running(settings):
                 return False
-            if self.exists():
+            there = any(self._node_state(node) != "absent" for node in self.lab.nodes)
+            if state or self.journal.pending() or there:
                 self.said.append(
                     "The lab that was there is another one or half-made, and is made again."
                 )

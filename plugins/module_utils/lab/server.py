@@ -5,10 +5,12 @@
 from __future__ import annotations
 
 import contextlib
+import grp
 import os
 import platform
 import signal
 import socket
+import stat
 import time
 
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
@@ -18,6 +20,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.lab import apt, comma
 # Started by hand in this order where there is no systemd; libvirtd asks virtlogd to write consoles.
 DAEMONS = {"virtlogd": "/run/libvirt/virtlogd-sock", "libvirtd": "/run/libvirt/libvirt-sock"}
 _RELEASES = ("bookworm", "trixie")
+KVM_DEVICE = "/dev/kvm"
 
 
 def check_system() -> str:
@@ -94,10 +97,47 @@ def start_daemons(journal: Journal) -> list[str]:
     return said
 
 
+def kvm_device_closed(path: str = KVM_DEVICE) -> bool:
+    """Whether the device of KVM is as the kernel made it, open to root alone.
+
+    udev would give it to the group kvm (50-udev-default.rules). Where that did not happen, libvirt
+    takes what it knows of QEMU for outdated at every question, and asks QEMU anew for a minute: it
+    asks as one who may open the device, and then checks as its own user, who may not.
+    """
+    if not needs_daemon() or has_systemd():
+        return False
+    try:
+        found = os.stat(path)
+        grp.getgrnam("kvm")
+    except (OSError, KeyError):
+        return False
+    return (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (0, 0, 0o600)
+
+
+def open_kvm_device(journal: Journal, path: str = KVM_DEVICE) -> list[str]:
+    """Give the device of KVM to the group kvm, as udev would; return what was done."""
+    if not kvm_device_closed(path):
+        return []
+    journal.create("device-mode", path, "lab-server")
+    os.chown(path, 0, grp.getgrnam("kvm").gr_gid)
+    os.chmod(path, 0o660)
+    return [f"{path} was given to the group kvm, since udev does not run on this machine."]
+
+
+def _close_kvm_device(journal: Journal) -> None:
+    for record in journal.pending("device-mode"):
+        path = str(record["id"])
+        with contextlib.suppress(FileNotFoundError):
+            os.chmod(path, 0o600)
+            os.chown(path, 0, 0)
+        journal.gone("device-mode", path, "lab-server")
+
+
 def stop_daemons(journal: Journal) -> list[str]:
     """End the daemons that we started by hand, when no domain needs them; return which."""
     ours = [str(record["id"]) for record in journal.pending("daemon")]
     if not ours:
+        _close_kvm_device(journal)
         return []
     if "libvirtd" in ours and answers(DAEMONS["libvirtd"]):
         listed = command.run(
@@ -120,6 +160,7 @@ def stop_daemons(journal: Journal) -> list[str]:
                 time.sleep(0.1)
             stopped.append(name)
         journal.gone("daemon", name, "lab-server")
+    _close_kvm_device(journal)
     return stopped
 
 
