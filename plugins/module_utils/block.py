@@ -59,7 +59,8 @@ class Plan:
     """What one block on one host shall be.
 
     :param arms: in the order of their turns.
-    :param iterations: of each workload that count; one that warms up, and is marked so, comes first.
+    :param iterations: of each workload that count.
+    :param warmups: short iterations that come before them, and are marked so.
     :param full_digest: read every byte of the root file system, not just its names and sizes.
     :param timeout_factor: how much slower than an ordinary machine this host may be.
     :param options: what single arms understand, by arm.
@@ -75,6 +76,7 @@ class Plan:
     image: Image
     cpuset: str = ""
     owner: str = OWNER
+    warmups: int = 1
     full_digest: bool = False
     timeout_factor: float = 1.0
     options: t.Mapping[str, t.Mapping[str, t.Any]] = dataclasses.field(default_factory=dict)
@@ -169,6 +171,9 @@ class _Turn:
         self.proofs: list[Proof] = []
         self.status, self.reason = "ok", ""
         self.leftover = False
+        # where the turn's own time went, so that what measuring costs can be looked at
+        self.phases: dict[str, float] = {}
+        self._mark = time.monotonic()
         self._pending = dict.fromkeys(plan.scenarios)
         self._name = instance_name(plan, arm)
 
@@ -176,7 +181,12 @@ class _Turn:
 
     def arm_record(self) -> Record:
         """How the turn went."""
-        return {"arm": self.arm, "status": self.status, "reason": self.reason or None}
+        return {
+            "arm": self.arm,
+            "status": self.status,
+            "reason": self.reason or None,
+            "phases_s": {name: round(spent, 3) for name, spent in self.phases.items()},
+        }
 
     def proof_record(self) -> Record:
         """What the arm proved."""
@@ -225,27 +235,40 @@ class _Turn:
             if backend is not None:
                 self._destroy(backend)
 
+    def _phase(self, name: str) -> None:
+        """Note that a phase of the turn has just ended."""
+        now = time.monotonic()
+        self.phases[name] = self.phases.get(name, 0.0) + now - self._mark
+        self._mark = now
+
     def _measure(self, backend: Backend) -> None:
         plan, factor = self.plan, self.plan.timeout_factor
         spec = self._spec(())
         address = backend.address(spec)
         spec = dataclasses.replace(spec, command=startup.command(address))
         backend.prepare(spec)
+        self._phase("prepare")
         busy = conditions.wait_quiet(_QUIET_S * factor)
         if busy > conditions.QUIET_CPUS:
             raise Refused(f"other work keeps {busy:g} CPUs of the host busy")
+        self._phase("quiet")
         before = conditions.now()
         started_at = wall_time()
         ready = self._start(backend, spec, address)
+        self._phase("start")
         backend.wait_ready(spec, _READY_S * factor)
+        self._phase("reach")
         self.proofs += backend.identify(spec.name)
         self._check_proofs()
+        self._phase("identify")
         first_clock = self._clock(backend)
         self._check_digest(backend)
+        self._phase("digest")
         self._startup_sample(ready, started_at)
         for name in plan.scenarios:
             if name in registry.WORKLOADS:
                 self._workload(backend, registry.WORKLOADS[name])
+        self._phase("work")
         self._check_clocks(first_clock, self._clock(backend))
         spent = conditions.now().since(before)
         self.evidence.keep(f"conditions of {self.arm} in block {plan.block}: {spent}\n")
@@ -330,9 +353,10 @@ class _Turn:
 
     def _workload(self, backend: Backend, workload: Workload) -> None:
         plan = self.plan
-        argv = workload.argv(plan.work)
         timeout_s = (_WORK_S + plan.work.seconds) * plan.timeout_factor
-        for iteration in range(1, plan.iterations + 2):
+        for iteration in range(1, plan.warmups + plan.iterations + 1):
+            work = dataclasses.replace(plan.work, warmup=iteration <= plan.warmups)
+            argv = workload.argv(work)
             started_at = wall_time()
             try:
                 result = backend.run(self._name, argv, timeout_s)
@@ -356,7 +380,7 @@ class _Turn:
                 )
                 continue
             try:
-                value = workload.parse(plan.work, result.stdout, result.stderr)
+                value = workload.parse(work, result.stdout, result.stderr)
             except WorkloadError as error:
                 self._failed(workload.name, iteration, str(error), key, *clocks)
                 continue
@@ -540,8 +564,10 @@ class _Turn:
                 "value": value,
                 "iteration": iteration,
                 # One start is one sample, and a scenario that was given up has one in place of all;
-                # a workload's first iteration warms up for the others.
-                "warmup": scenario != startup.NAME and iteration == 1 and started_at != "",
+                # a workload's first iterations warm up for the others.
+                "warmup": scenario != startup.NAME
+                and iteration <= plan.warmups
+                and started_at != "",
                 "status": status,
                 "reason": reason or None,
                 "started_at": started_at or wall_time(),
@@ -559,11 +585,13 @@ class _Turn:
         self.give_up("refused", reason)
 
     def _destroy(self, backend: Backend) -> None:
+        self._phase("rest")
         try:
             backend.destroy(self._name, _DESTROY_S * self.plan.timeout_factor)
         except Exception as error:  # whatever it is, the next arm must not run beside a leftover
             self.leftover = True
             self.evidence.keep(f"{self.arm}: its instance could not be removed: {error}\n")
+        self._phase("destroy")
 
 
 def clock_doubt(first: tuple[float, float, float], last: tuple[float, float, float]) -> str:

@@ -63,10 +63,14 @@ options:
     required: true
   iterations:
     description:
-      - How many iterations of each workload count in one instance. One that warms up, and is marked
-        so, comes before them.
+      - How many iterations of each workload count in one instance.
     type: int
     default: 2
+  warmups:
+    description:
+      - How many short iterations, which are kept and marked, come before those that count.
+    type: int
+    default: 1
   seconds:
     description:
       - How long one iteration of a workload of fixed time takes.
@@ -241,6 +245,7 @@ ARGUMENTS: dict[str, t.Any] = {
     "arms": {"type": "list", "elements": "str", "required": True},
     "scenarios": {"type": "list", "elements": "str", "required": True},
     "iterations": {"type": "int", "default": 2},
+    "warmups": {"type": "int", "default": 1},
     "seconds": {"type": "int", "default": 2},
     "loops": {"type": "dict", "default": {}},
     "image": {
@@ -276,6 +281,8 @@ def plan_of(params: t.Mapping[str, t.Any]) -> block.Plan:
     for name in ("block", "iterations", "seconds", "vcpus", "memory_mib", "timeout_factor"):
         if not params[name] > 0:
             raise ValueError(f"{name}: {params[name]} is not above zero")
+    if params["warmups"] < 0:
+        raise ValueError(f"warmups: {params['warmups']} is below zero")
     return block.Plan(
         run=params["run"],
         block=params["block"],
@@ -283,6 +290,7 @@ def plan_of(params: t.Mapping[str, t.Any]) -> block.Plan:
         arms=params["arms"],
         scenarios=params["scenarios"],
         iterations=params["iterations"],
+        warmups=params["warmups"],
         work=WorkSpec(
             vcpus=params["vcpus"],
             memory_mib=params["memory_mib"],

@@ -23,12 +23,14 @@ class WorkSpec:
     :param seconds: length of one iteration, for workloads of fixed time (their tools take whole
         seconds only).
     :param loops: number of operations of one iteration by scenario, for workloads of fixed work.
+    :param warmup: only as much as loads the tool and touches the memory that it works on.
     """
 
     vcpus: int = 1
     memory_mib: int = 256
     seconds: int = 2
     loops: t.Mapping[str, int] = dataclasses.field(default_factory=dict)
+    warmup: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

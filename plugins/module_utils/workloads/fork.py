@@ -34,6 +34,7 @@ _DONE = re.compile(
 
 def argv(spec: WorkSpec) -> list[str]:
     """The command line; one forking process, whatever the number of CPUs: latency, not capacity."""
+    limit = ["--fork-ops", "20"] if spec.warmup else []
     return [
         "stress-ng",
         "--fork",
@@ -43,6 +44,7 @@ def argv(spec: WorkSpec) -> list[str]:
         "--no-rand-seed",
         "--timeout",
         f"{spec.seconds}s",
+        *limit,
         "--metrics",
         # A place that can be written to in every arm: the root file system can't.
         "--temp-path",

@@ -28,7 +28,8 @@ _PER_CALL = re.compile(r"^\s+([0-9.]+) usecs/op$", re.MULTILINE)
 
 def loops(spec: WorkSpec) -> int:
     """Number of calls of one iteration."""
-    return spec.loops.get("syscall", DEFAULT_LOOPS)
+    count = spec.loops.get("syscall", DEFAULT_LOOPS)
+    return max(count // 10, 1) if spec.warmup else count
 
 
 def argv(spec: WorkSpec) -> list[str]:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import resource
-import shutil
 import socket
 import subprocess
 import threading
@@ -179,14 +178,11 @@ def test_the_poller_keeps_off_the_cpus_of_the_instance(address: str) -> None:
     assert os.sched_getaffinity(0) == cpus
 
 
-def test_a_real_redis(address: str) -> None:
-    program = shutil.which("redis-server")
-    if program is None:
-        pytest.skip("redis-server is not installed")
+def test_a_real_redis(address: str, redis_server: str) -> None:
     assert not readiness.answers(address, 6379)
     started = time.monotonic()
     with subprocess.Popen(
-        [program, "--bind", address, "--port", "6379", "--save", ""], stdout=subprocess.DEVNULL
+        [redis_server, "--bind", address, "--port", "6379", "--save", ""], stdout=subprocess.DEVNULL
     ) as process:
         try:
             found = Poller(address, 6379).wait(started, 10)

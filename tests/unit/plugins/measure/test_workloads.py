@@ -148,11 +148,12 @@ def test_agree_within_its_tolerance(value: float, off: float) -> None:
         agree(math.nan, value, 0.1, "x")
 
 
+@pytest.mark.parametrize("warmup", [False, True])
 @pytest.mark.parametrize("scenario", KNOWN)
-def test_the_tool_itself(scenario: str) -> None:
+def test_the_tool_itself(scenario: str, warmup: bool) -> None:
     """Run it: the command line is accepted, and its output is understood."""
     workload = registry.WORKLOADS[scenario]
-    spec = dataclasses.replace(SPEC, loops={"syscall": 10_000})
+    spec = dataclasses.replace(SPEC, loops={"syscall": 10_000}, warmup=warmup)
     argv = workload.argv(spec)
     if shutil.which(argv[0]) is None:
         pytest.skip(f"{argv[0]} is not installed")
