@@ -27,6 +27,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol imp
     Image,
     InstanceSpec,
     Proof,
+    Result,
 )
 from ansible_collections.vcompare.lab.plugins.module_utils.evidence import Evidence
 from ansible_collections.vcompare.lab.plugins.module_utils.workloads import registry, startup
@@ -174,6 +175,7 @@ class _Turn:
         # where the turn's own time went, so that what measuring costs can be looked at
         self.phases: dict[str, float] = {}
         self._mark = time.monotonic()
+        self._clocks: list[tuple[float, float, float]] = []
         self._pending = dict.fromkeys(plan.scenarios)
         self._name = instance_name(plan, arm)
 
@@ -261,7 +263,6 @@ class _Turn:
         self.proofs += backend.identify(spec.name)
         self._check_proofs()
         self._phase("identify")
-        first_clock = self._clock(backend)
         self._check_digest(backend)
         self._phase("digest")
         self._startup_sample(ready, started_at)
@@ -269,7 +270,7 @@ class _Turn:
             if name in registry.WORKLOADS:
                 self._workload(backend, registry.WORKLOADS[name])
         self._phase("work")
-        self._check_clocks(first_clock, self._clock(backend))
+        self._check_clocks(backend)
         spent = conditions.now().since(before)
         self.evidence.keep(f"conditions of {self.arm} in block {plan.block}: {spent}\n")
         if spent.swapped_pages:
@@ -359,7 +360,7 @@ class _Turn:
             argv = workload.argv(work)
             started_at = wall_time()
             try:
-                result = backend.run(self._name, argv, timeout_s)
+                result = self._run(backend, argv, timeout_s)
             except BackendError as error:
                 # An instance that does not run commands any more won't run the next one either.
                 key = self.evidence.keep(
@@ -405,7 +406,7 @@ class _Turn:
         full = self.plan.full_digest
         expected = self.plan.image.digest if full else self.plan.image.quick_digest
         argv = [DIGEST_PROGRAM] if full else [DIGEST_PROGRAM, "--quick"]
-        result = backend.run(self._name, argv, _DIGEST_S * self.plan.timeout_factor)
+        result = self._run(backend, argv, _DIGEST_S * self.plan.timeout_factor)
         self.evidence.keep_result(argv, result)
         words = result.stdout.split()
         observed = (
@@ -424,25 +425,19 @@ class _Turn:
                 f"expected {expected or 'unknown'}, found {observed}"
             )
 
-    def _clock(self, backend: Backend) -> tuple[float, float, float]:
-        """Read the instance's clock: (host before, host after, instance), in seconds."""
-        before = time.monotonic()
-        result = backend.run(
-            self._name, ["cat", "/proc/uptime"], _WORK_S * self.plan.timeout_factor
-        )
-        after = time.monotonic()
-        try:
-            return before, after, float(result.stdout.split()[0])
-        except (IndexError, ValueError):
-            raise BackendError(
-                f"{self.arm}: its clock could not be read: "
-                f"{result.stdout.strip()!r} {result.stderr.strip()[-200:]}"
-            ) from None
+    def _run(self, backend: Backend, argv: t.Sequence[str], timeout_s: float) -> Result:
+        """Run a command in the instance, and keep what it says of the instance's clock."""
+        result = backend.run(self._name, argv, timeout_s)
+        if result.clock is not None:
+            self._clocks.append(result.clock)
+        return result
 
-    def _check_clocks(
-        self, first: tuple[float, float, float], last: tuple[float, float, float]
-    ) -> None:
+    def _check_clocks(self, backend: Backend) -> None:
         """Refuse an arm whose clock certainly does not run as the host's does."""
+        self._run(backend, ["true"], _WORK_S * self.plan.timeout_factor)
+        if len(self._clocks) < 2:
+            raise BackendError(f"{self.arm}: its clock could not be read")
+        first, last = self._clocks[0], self._clocks[-1]
         verdict = clock_doubt(first, last)
         inside = last[2] - first[2]
         outside = last[1] - first[0]

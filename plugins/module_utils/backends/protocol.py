@@ -96,6 +96,8 @@ class Result:
     :param host_elapsed_s: seconds of the host's monotonic clock between the command's begin and end
         as heard by the host: without the way into the instance.
     :param guest_elapsed_s: the same by the instance's own clock (``/proc/uptime``: 10 ms steps).
+    :param clock: the instance's clock at the command's begin, and two readings of the host's that it
+        lies between: (host before, host after, instance), in seconds.
     """
 
     rc: int
@@ -103,6 +105,7 @@ class Result:
     stderr: str
     host_elapsed_s: float
     guest_elapsed_s: float | None
+    clock: tuple[float, float, float] | None = None
 
 
 @dataclasses.dataclass(frozen=True)

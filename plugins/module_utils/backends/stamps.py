@@ -55,6 +55,7 @@ class Frame:
             )
         # in the command line of the frame and in what it says, and nowhere else
         self.token = secrets.token_hex(8)
+        self._sent = time.monotonic()
         self.argv = ["/usr/bin/env", "-i", *ENVIRONMENT]
         self.argv += ["/bin/sh", "-c", _FRAME, self.token, *argv]
         self._stamp = re.compile(
@@ -122,6 +123,7 @@ class Frame:
             stderr=self.stderr,
             host_elapsed_s=end[0] - begin[0],
             guest_elapsed_s=round(end[1] - begin[1], 2),
+            clock=(self._sent, begin[0], begin[1]),
         )
 
 

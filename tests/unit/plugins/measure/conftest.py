@@ -102,6 +102,7 @@ class LocalBackend:
         self.outputs: dict[str, Result] = {}
         self.why_not = ""
         self.create_takes_s = 0.0
+        self.clock_rate = 1.0
 
     def _step(self, verb: str) -> None:
         self.log.append(verb)
@@ -132,16 +133,18 @@ class LocalBackend:
 
     def run(self, name: str, argv: Sequence[str], timeout_s: float) -> Result:
         self._step("run " + " ".join(argv[:2]))
+        now = time.monotonic()
+        clock = (now, now + 0.001, now * self.clock_rate)
         for prefix, result in self.outputs.items():
             if " ".join(argv).startswith(prefix):
                 return result
         if argv[0] == "/usr/lib/vcompare/digest":
             kind = "quick" if "--quick" in argv else "full"
-            return Result(0, self.digests[kind] + "\n", "", 0.01, 0.01)
+            return Result(0, self.digests[kind] + "\n", "", 0.01, 0.01, clock)
         began = time.monotonic()
         done = subprocess.run(list(argv), capture_output=True, text=True, check=False, cwd="/")
         took = time.monotonic() - began
-        return Result(done.returncode, done.stdout, done.stderr, took, took)
+        return Result(done.returncode, done.stdout, done.stderr, took, took, clock)
 
     def stop(self, name: str, timeout_s: float) -> bool:
         return self.destroy(name, timeout_s)

@@ -224,13 +224,22 @@ def test_output_that_is_not_understood_fails_the_sample(local_arms: Arms) -> Non
     assert "segmentation fault" in reasons(result)["kvm"]
 
 
+def test_warm_up_is_kept_and_marked_or_left_out(local_arms: Arms) -> None:
+    for warmups in (0, 2):
+        result = measured(dataclasses.replace(PLAN, warmups=warmups), local_arms)
+        seen = [s for s in result["samples"] if (s["arm"], s["scenario"]) == ("kvm", "syscall")]
+        assert [s["warmup"] for s in seen] == [True] * warmups + [False]
+        texts = [result["raw"][s["evidence"]] for s in seen]
+        assert [" 2000\n" in text for text in texts] == [True] * warmups + [False]
+
+
 def test_an_impossible_value_is_refused(local_arms: Arms) -> None:
     text = (
         "# Executed 20000 getppid() calls\n     Total time: 0.000 [sec]\n\n"
         "       0.000001 usecs/op\n"
     )
     local_arms["kvm"].outputs["perf"] = Result(0, text, "", 0.1, 0.1)
-    result = measured(PLAN, local_arms)
+    result = measured(dataclasses.replace(PLAN, warmups=0), local_arms)
     assert statuses(result) == {"kvm": "refused", "bare": "ok"}
     assert "physically possible" in reasons(result)["kvm"]
 
@@ -263,7 +272,7 @@ def test_swapping_takes_back_what_was_measured(
 
 
 def test_a_clock_that_runs_differently_is_refused(local_arms: Arms) -> None:
-    local_arms["kvm"].outputs["cat /proc/uptime"] = Result(0, "100.00 0.0\n", "", 0.01, 0.01)
+    local_arms["kvm"].clock_rate = 0.9
     plan = dataclasses.replace(PLAN, scenarios=("startup", "fork"))
     result = measured(plan, local_arms)
     assert statuses(result) == {"kvm": "refused", "bare": "ok"}
