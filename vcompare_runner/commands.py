@@ -415,12 +415,10 @@ def _lab_play(
 
 def lab_up(lab: str, accel: str | None, inventory: Path | None) -> int:
     """Bring a lab up, and provision it."""
-    for playbook in ("lab_up.yml", "provision.yml"):
-        _outcome, code = _lab_play(playbook, lab, accel, inventory)
-        if code is not None:
-            return code
-    say(f"the lab {lab} is up")
-    return EXIT_OK
+    _outcome, code = _lab_play("lab_ready.yml", lab, accel, inventory)
+    if code is None:
+        say(f"the lab {lab} is up")
+    return EXIT_OK if code is None else code
 
 
 def lab_down(lab: str, inventory: Path | None) -> int:

@@ -219,8 +219,7 @@ def make_checkout(root: Path, repository: Path) -> Checkout:
     files: dict[str, t.Any] = {
         "playbooks/compare.yml": COMPARE,
         "playbooks/lab_status.yml": STATUS,
-        "playbooks/lab_up.yml": SLEEP,
-        "playbooks/provision.yml": SLEEP,
+        "playbooks/lab_ready.yml": SLEEP,
         "playbooks/lab_down.yml": FAIL,
         f"{modules}/measure.py": MEASURE_MODULE,
         f"{modules}/lab_state.py": STATE_MODULE,
