@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import grp
 import os
 import stat
 import types
@@ -25,7 +24,7 @@ def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path.touch(mode=0o600)
     os.chown(path, 0, 0)
     monkeypatch.setattr(server, "has_systemd", lambda: False)
-    group = t.cast("grp.struct_group", types.SimpleNamespace(gr_gid=GROUP))
+    group: t.Any = types.SimpleNamespace(gr_gid=GROUP)
     monkeypatch.setattr(server.grp, "getgrnam", lambda name: group)
     return path
 

@@ -23,8 +23,9 @@ import subprocess, sys, time
 from ansible_collections.vcompare.lab.plugins.module_utils import abandoned
 try:
     with abandoned.ends_when_abandoned(interval_s=0.05):
-        print("begun", flush=True)
         try:
+            # in here: the signal may come as soon as this is read
+            print("begun", flush=True)
             subprocess.run(["sleep", "60"])
         except Exception:
             open(sys.argv[1], "w").write("caught by work")

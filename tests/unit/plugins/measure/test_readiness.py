@@ -196,7 +196,8 @@ def test_what_was_given_up_is_not_heard_of_while_a_copy_is_open(serve: Serve, ad
     """A program that is being started has copies of our sockets until it is loaded."""
     poller = Poller(address, serve(lambda connection: time.sleep(1)))
     poller._poll(time.monotonic())
-    (number,) = poller._connecting
+    assert len(poller._connecting) == 1
+    number = next(iter(poller._connecting))
     copy = os.dup(number)
     try:
         poller._drop(poller._connecting[number])
