@@ -68,7 +68,9 @@ def test_interrupted_comparison_says_how_to_go_on(checkout: Checkout, tmp_path: 
     slow = tmp_path / "checkout"
     # The same checkout, with a comparison that hangs.
     subprocess.run(["cp", "-a", str(checkout.root), str(slow)], check=True)
-    hanging = (slow / "playbooks" / "lab_ready.yml").read_text().replace("lab: wait", "measure: wait")
+    hanging = (
+        (slow / "playbooks" / "lab_ready.yml").read_text().replace("lab: wait", "measure: wait")
+    )
     (slow / "playbooks" / "compare.yml").write_text(hanging)
     temporary = tmp_path / "tmp"
     temporary.mkdir()
