@@ -126,9 +126,8 @@ def main() -> None:
         elif module.params["state"] == "released":
             changed = bool(journal.pending())
             if changed and not module.check_mode:
-                ended = server.stop_daemons(journal)
-                said = [f"{name} was ended; it had been started for the lab." for name in ended]
-                changed = bool(ended)
+                said = server.release(journal)
+                changed = bool(said)
     except VcompareError as error:
         module.fail_json(**error.as_result())
     module.exit_json(

@@ -180,8 +180,6 @@ class Xen(Machine):
 
     def _prepare_host(self, spec: InstanceSpec) -> None:
         super()._prepare_host(spec)
-        # xenconsoled keeps no console where this folder is missing, and Debian's packages don't make it
-        (LOG_DIR / "console").mkdir(parents=True, exist_ok=True)
         ensure_bridge(self.subnet, spec.owner, self.journal)
 
     def config_path(self, name: str) -> Path:

@@ -20,6 +20,8 @@ from ansible_collections.vcompare.lab.plugins.module_utils.lab import command
 # Read before Debian's own xen.cfg, which would choose the default by translated text.
 SETTINGS = "/etc/default/grub.d/vcompare.cfg"
 CONSOLED = "/etc/default/xen"
+# xenconsoled keeps no console where this folder is missing, and Debian's packages don't make it.
+CONSOLE_LOGS = "/var/log/xen/console"
 GRUB_CFG = "/boot/grub/grub.cfg"
 _ENTRY = re.compile(r"^\s*(?:menuentry|submenu)\s+(.*)\{\s*$")
 _HYPERVISOR = re.compile(r"/xen-[^/]*(?<!\.efi)$")
@@ -175,6 +177,10 @@ class XenBoot:
 
     def _console_logs(self) -> None:
         """Have guests' consoles logged: the last lines of one that failed are its only witness."""
+        if not os.path.isdir(CONSOLE_LOGS):
+            self.changes.append(f"make {CONSOLE_LOGS}")
+            if not self.check_mode:
+                os.makedirs(CONSOLE_LOGS)
         text = _read(CONSOLED)
         # Debian's init script passes these on; it does not read XENCONSOLED_TRACE.
         line = 'XENCONSOLED_ARGS="--log=guest"'

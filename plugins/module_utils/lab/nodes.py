@@ -19,6 +19,7 @@ import shutil
 import time
 import typing as t
 
+from ansible_collections.vcompare.lab.plugins.module_utils.acceleration import TCG_DISABLED
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.kvm import Kvm
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.process import last_lines
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import InstanceSpec
@@ -38,10 +39,6 @@ _QEMU_MIB = 150
 _TCG_CACHE_MIB = 768
 # Two overlays and two snapshots with memory, as measured, with room for the work of a run.
 _DISK_MIB = 4096
-# With SMAP, an emulated dom0 crashes in early boot. Under TCG the exit of RDTSCP has the wrong code,
-# and Xen, which intercepts it for its PVH and HVM guests, ends them. Page tables of five levels only
-# make each walk of an emulated guest's guest longer; no node has the memory that they are for.
-_TCG_DISABLED = ("smap", "rdtscp", "la57")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -313,7 +310,7 @@ class NestedLab:
             options |= {
                 "domain_type": "qemu",
                 "cpu_mode": "maximum",
-                "cpu_disabled_features": list(_TCG_DISABLED),
+                "cpu_disabled_features": list(TCG_DISABLED),
             }
             options["tcg_tb_size_mib"] = _TCG_CACHE_MIB
         if self.uri.endswith("/system"):

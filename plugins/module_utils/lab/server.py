@@ -21,6 +21,9 @@ from ansible_collections.vcompare.lab.plugins.module_utils.lab import apt, comma
 DAEMONS = {"virtlogd": "/run/libvirt/virtlogd-sock", "libvirtd": "/run/libvirt/libvirt-sock"}
 _RELEASES = ("bookworm", "trixie")
 KVM_DEVICE = "/dev/kvm"
+# Owner, group and mode of the device as the kernel makes it, and the mode that udev would give it.
+_AS_MADE = (0, 0, 0o600)
+_SHARED = 0o660
 
 
 def check_system() -> str:
@@ -111,7 +114,7 @@ def kvm_device_closed(path: str = KVM_DEVICE) -> bool:
         grp.getgrnam("kvm")
     except (OSError, KeyError):
         return False
-    return (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (0, 0, 0o600)
+    return (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == _AS_MADE
 
 
 def open_kvm_device(journal: Journal, path: str = KVM_DEVICE) -> list[str]:
@@ -119,27 +122,31 @@ def open_kvm_device(journal: Journal, path: str = KVM_DEVICE) -> list[str]:
     if not kvm_device_closed(path):
         return []
     journal.create("device-mode", path, "lab-server")
-    os.chown(path, 0, grp.getgrnam("kvm").gr_gid)
-    os.chmod(path, 0o660)
+    os.chown(path, -1, grp.getgrnam("kvm").gr_gid)
+    os.chmod(path, _SHARED)
     return [f"{path} was given to the group kvm, since udev does not run on this machine."]
 
 
-def _close_kvm_device(journal: Journal) -> None:
+def _close_kvm_device(journal: Journal) -> list[str]:
+    said = []
     for record in journal.pending("device-mode"):
         path = str(record["id"])
         with contextlib.suppress(FileNotFoundError):
-            os.chmod(path, 0o600)
-            os.chown(path, 0, 0)
+            # Somebody who has set it otherwise since then wants it so.
+            if stat.S_IMODE(os.stat(path).st_mode) == _SHARED:
+                os.chmod(path, _AS_MADE[2])
+                os.chown(path, -1, _AS_MADE[1])
+                said.append(f"{path} is open to root alone again.")
         journal.gone("device-mode", path, "lab-server")
+    return said
 
 
-def stop_daemons(journal: Journal) -> list[str]:
-    """End the daemons that we started by hand, when no domain needs them; return which."""
+def release(journal: Journal) -> list[str]:
+    """Take back what `start_daemons` and `open_kvm_device` did, when no domain needs it; say what."""
     ours = [str(record["id"]) for record in journal.pending("daemon")]
-    if not ours:
-        _close_kvm_device(journal)
+    if not journal.pending():
         return []
-    if "libvirtd" in ours and answers(DAEMONS["libvirtd"]):
+    if answers(DAEMONS["libvirtd"]):
         listed = command.run(
             ["virsh", "-c", "qemu:///system", "list", "--all", "--name"],
             "listing domains",
@@ -147,7 +154,7 @@ def stop_daemons(journal: Journal) -> list[str]:
         )
         if listed.strip():
             return []
-    stopped = []
+    said = _close_kvm_device(journal)
     for name in reversed(DAEMONS):
         if name not in ours:
             continue
@@ -158,10 +165,9 @@ def stop_daemons(journal: Journal) -> list[str]:
             deadline = time.monotonic() + 20
             while os.path.exists(f"/proc/{pid}") and time.monotonic() < deadline:
                 time.sleep(0.1)
-            stopped.append(name)
+            said.append(f"{name} was ended; it had been started for the lab.")
         journal.gone("daemon", name, "lab-server")
-    _close_kvm_device(journal)
-    return stopped
+    return said
 
 
 def _pid(name: str) -> int:

@@ -73,6 +73,7 @@ class Synthetic:
     refused: dict[str, str] = dataclasses.field(default_factory=dict)
     failed: dict[str, str] = dataclasses.field(default_factory=dict)
     unplanned: dict[str, str] = dataclasses.field(default_factory=dict)
+    lost: dict[str, str] = dataclasses.field(default_factory=dict)
     finished: bool = True
 
     def manifest(self) -> dict[str, t.Any]:
@@ -80,6 +81,8 @@ class Synthetic:
         acceleration = {
             "accel": "tcg" if self.substrate == "nested-tcg" else "kvm",
             "reason": "the host's CPU has no hardware virtualisation",
+            "remedy": "Take a machine that has it." if self.lost else "",
+            "refused_arms": [{"arm": arm, "reason": why} for arm, why in self.lost.items()],
             "rungs": [
                 {
                     "name": "cpu_flags",

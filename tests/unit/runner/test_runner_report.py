@@ -166,6 +166,18 @@ def test_report_json_has_what_it_promises(bundle_dir: Path) -> None:
     assert bare["ratio"] is None
 
 
+def test_arms_that_the_accelerator_costs_are_named_with_the_remedy(tmp_path: Path) -> None:
+    lost = {"xen-pvh": "needs nesting, which is off"}
+    page, _report, markdown = render(Synthetic(lost=lost).write(tmp_path / "a"))
+    for text in (page.text, markdown):
+        assert "xen-pvh can't be measured under it: it needs nesting, which is off." in " ".join(
+            text.split()
+        )
+        assert "Take a machine that has it." in text
+    page, _report, markdown = render(Synthetic().write(tmp_path / "b"))
+    assert "under it" not in page.text + markdown
+
+
 def test_emulated_hardware_is_said_in_plain_words(tmp_path: Path) -> None:
     page, _report, markdown = render(Synthetic().write(tmp_path / "a"))
     for text in (page.text, markdown):

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import shlex
 import subprocess
+from pathlib import Path
 
 import pytest
 from ansible_collections.vcompare.lab.plugins.module_utils.engines import xen_boot
@@ -62,3 +63,21 @@ def test_settings_are_what_a_shell_reads() -> None:
     out = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=True).stdout
     assert out == "saved|dom0_mem=1024M,max:1024M console=com1 x='a b'|console=hvc0"
     assert shlex.split(text, comments=True)
+
+
+def test_guests_consoles_have_a_folder_and_are_logged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, folder = tmp_path / "xen", tmp_path / "log" / "console"
+    monkeypatch.setattr(xen_boot, "CONSOLED", str(settings))
+    monkeypatch.setattr(xen_boot, "CONSOLE_LOGS", str(folder))
+    planned = xen_boot.XenBoot("", check_mode=True)
+    planned._console_logs()
+    assert len(planned.changes) == 2
+    assert not folder.exists() and not settings.exists()
+    for changes in (planned.changes, []):
+        boot = xen_boot.XenBoot("", check_mode=False)
+        boot._console_logs()
+        assert boot.changes == changes
+        assert folder.is_dir()
+        assert settings.read_text().count("--log=guest") == 1
