@@ -197,9 +197,7 @@ class Docker(Base):
             _errors(f"docker: loading the image {image.container}"),
             open(image.container, "rb") as archive,
         ):
-            # in large pieces: the client would read a file by 8 KiB, which a slow host takes long for
-            pieces = iter(lambda: archive.read(1 << 20), b"")
-            for progress in self.client(_LOAD_TIMEOUT_S).load_image(pieces, quiet=True) or ():
+            for progress in self.client(_LOAD_TIMEOUT_S).load_image(archive, quiet=True) or ():
                 if "error" in progress:
                     raise BackendError(f"docker: loading the image: {progress['error']}")
         if self._layers(image.reference) != wanted:
