@@ -100,6 +100,7 @@ entry:
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vcompare.lab.plugins.module_utils.engines.xen_boot import (
     XenBoot,
+    hypervisor_options,
     settings_text,
 )
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
@@ -121,10 +122,11 @@ def main() -> None:
             params["dom0_memory_mib"], params["xen_options"], params["dom0_options"]
         )
         boot = XenBoot(text, module.check_mode, params["verify"])
-        result = boot.converge(params["dom0_memory_mib"])
+        options = hypervisor_options(params["dom0_memory_mib"], params["xen_options"])
+        result = boot.converge(options)
         if params["verify"] and not module.check_mode and result["reboot_required"]:
             raise VcompareError(
-                f"The host is not dom0 with {params['dom0_memory_mib']} MiB after the reboot; Xen's command line: "
+                f"After the reboot the host is not dom0 of a Xen with {' '.join(options)}; Xen's command line: "
                 f"{result['commandline'] or 'there is no Xen'}.",
                 "See the host's console; it boots its old system unless told otherwise.",
             )

@@ -27,9 +27,14 @@ _ENTRY = re.compile(r"^\s*(?:menuentry|submenu)\s+(.*)\{\s*$")
 _HYPERVISOR = re.compile(r"/xen-[^/]*(?<!\.efi)$")
 
 
+def hypervisor_options(dom0_memory_mib: int, xen_options: str) -> list[str]:
+    """The words of Xen's command line that are ours."""
+    return [f"dom0_mem={dom0_memory_mib}M,max:{dom0_memory_mib}M", *xen_options.split()]
+
+
 def settings_text(dom0_memory_mib: int, xen_options: str, dom0_options: str) -> str:
     """Content of our file for update-grub."""
-    xen = f"dom0_mem={dom0_memory_mib}M,max:{dom0_memory_mib}M {xen_options}".strip()
+    xen = " ".join(hypervisor_options(dom0_memory_mib, xen_options))
     lines = [
         "# Managed by vcompare.lab (role xen_host).",
         # The entry that is booted by default is chosen by its id, after it was proven; see grub-set-default(8).
@@ -125,19 +130,17 @@ class XenBoot:
         self.changes: list[str] = []
         self.diff = ""
 
-    def converge(self, expected_memory_mib: int) -> dict[str, t.Any]:
+    def converge(self, options: t.Sequence[str]) -> dict[str, t.Any]:
         """Set what is not set; say whether the host must reboot for it.
 
+        :param options: words that must be on the running Xen's command line.
         :returns: changed, changes, reboot_required, and what `running` says.
         """
         self._settings()
         self._console_logs()
         self._services()
         now = running()
-        bounded = (
-            f"dom0_mem={expected_memory_mib}M,max:{expected_memory_mib}M" in now["commandline"]
-        )
-        reboot = not now["dom0"] or not bounded
+        reboot = not now["dom0"] or not set(options) <= set(now["commandline"].split())
         entry = "" if self.check_mode and self.changes else xen_entry(_read(GRUB_CFG))
         if reboot and not self.verify:
             self._once(entry)

@@ -81,3 +81,25 @@ def test_guests_consoles_have_a_folder_and_are_logged(
         assert boot.changes == changes
         assert folder.is_dir()
         assert settings.read_text().count("--log=guest") == 1
+
+
+@pytest.mark.parametrize(
+    ("commandline", "reboot"),
+    [
+        ("placeholder dom0_mem=1024M,max:1024M console=com1 spec-ctrl=eager-fpu", False),
+        ("placeholder dom0_mem=1024M,max:1024M console=com1", True),
+        ("placeholder dom0_mem=2048M,max:2048M console=com1 spec-ctrl=eager-fpu", True),
+        ("placeholder dom0_mem=1024M,max:1024M console=com10 spec-ctrl=eager-fpu", True),
+    ],
+)
+def test_options_that_are_not_in_force_need_a_reboot(
+    commandline: str, reboot: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    menu = tmp_path / "grub.cfg"
+    menu.write_text(FLAT)
+    monkeypatch.setattr(xen_boot, "GRUB_CFG", str(menu))
+    monkeypatch.setattr(xen_boot, "running", lambda: {"dom0": True, "commandline": commandline})
+    for part in ("_settings", "_console_logs", "_services", "_once", "_default"):
+        monkeypatch.setattr(xen_boot.XenBoot, part, lambda self, entry="": None)
+    options = xen_boot.hypervisor_options(1024, "console=com1 spec-ctrl=eager-fpu")
+    assert xen_boot.XenBoot("", check_mode=False).converge(options)["reboot_required"] is reboot
