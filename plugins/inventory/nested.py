@@ -69,6 +69,9 @@ def connection(lab: Lab, node: Node, server: str) -> dict[str, t.Any]:
         f"-o UserKnownHostsFile='{lab.known_hosts}'",
         "-o StrictHostKeyChecking=yes",
         "-o IdentitiesOnly=yes",
+        # A node whose kernel hangs says nothing, not even that: without this, a task would wait for it for ever.
+        "-o ServerAliveInterval=15",
+        "-o ServerAliveCountMax=20",
     ]
     if server != "localhost":
         options.append(f"-o ProxyCommand='ssh -W %h:%p {server}'")
