@@ -156,7 +156,7 @@ def image(digest: str = "") -> Facts | None:
         rootfs = NODE_ROOTFS if str(folder) == NODE_KIT else str(folder / "rootfs.ext4")
         paths = {"rootfs": rootfs}
         for what, name in (
-            ("kernel", "vmlinuz"),
+            ("kernel", "vmlinux"),
             ("initrd", "initrd.img"),
             ("container", "container.tar"),
         ):

@@ -79,7 +79,7 @@ EXAMPLES = r"""
 
 - name: Prove KVM with the lab's own kernel
   vcompare.lab.acceleration_info:
-    kernel: /var/lib/vcompare/images/0123456789ab/vmlinuz
+    kernel: /var/lib/vcompare/images/0123456789ab/vmlinux
     initrd: /var/lib/vcompare/images/0123456789ab/initrd.img
   become: true
   register: acceleration

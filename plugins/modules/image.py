@@ -44,6 +44,11 @@ options:
         type: list
         elements: str
         required: true
+      release_packages:
+        description:
+          - By release, packages beside those; C(default) is for a release that is not named.
+        type: dict
+        default: {}
       files:
         description:
           - Files of ours, each with C(path), C(content) and C(mode), or C(path) and C(link).
@@ -137,10 +142,13 @@ def _recipe(given: dict[str, t.Any]) -> image_build.Recipe:
         )
         for entry in given["files"]
     )
+    release = given["release"] or apt.codename()
+    by_release = given["release_packages"]
+    more = by_release.get(release, by_release.get("default", []))
     return image_build.Recipe(
         kind=given["kind"],
-        release=given["release"] or apt.codename(),
-        packages=tuple(sorted(set(given["packages"]))),
+        release=release,
+        packages=tuple(sorted({*given["packages"], *more})),
         files=files,
         early_hooks=tuple(given["early_hooks"]),
         hooks=tuple(given["hooks"]),
@@ -161,6 +169,7 @@ def main() -> None:
                     "kind": {"type": "str", "choices": ["guest", "node"], "required": True},
                     "release": {"type": "str"},
                     "packages": {"type": "list", "elements": "str", "required": True},
+                    "release_packages": {"type": "dict", "default": {}},
                     "files": {"type": "list", "elements": "dict", "default": []},
                     "early_hooks": {"type": "list", "elements": "str", "default": []},
                     "hooks": {"type": "list", "elements": "str", "default": []},

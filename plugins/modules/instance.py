@@ -263,7 +263,7 @@ EXAMPLES = r"""
     memory_mib: 256
     image:
       rootfs: /dev/disk/by-id/virtio-vc-rootfs
-      kernel: /run/vcompare/kit/vmlinuz
+      kernel: /run/vcompare/kit/vmlinux
       initrd: /run/vcompare/kit/initrd.img
     command: [redis-server, --bind, 0.0.0.0, --protected-mode, "no"]
   become: true

@@ -178,7 +178,7 @@ EXAMPLES = r"""
     scenarios: [startup, cpu]
     image:
       rootfs: /dev/disk/by-id/virtio-vc-rootfs
-      kernel: /run/vcompare/kit/vmlinuz
+      kernel: /run/vcompare/kit/vmlinux
       initrd: /run/vcompare/kit/initrd.img
       container: /run/vcompare/kit/container.tar
       reference: vcompare/guest:0123456789ab

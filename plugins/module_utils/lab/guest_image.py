@@ -13,8 +13,9 @@ import glob
 import hashlib
 import io
 import json
+import lzma
 import os
-import shutil
+import struct
 import tarfile
 import time
 import typing as t
@@ -99,7 +100,7 @@ def make(recipe: Recipe, folder: str, work: str) -> dict[str, t.Any]:
         "packages": packages,
     }
     _kit(folder, work, meta)
-    files = ("rootfs.ext4", "kit.ext4", "container.tar", "vmlinuz", "initrd.img")
+    files = ("rootfs.ext4", "kit.ext4", "container.tar", "vmlinux", "initrd.img")
     return {**meta, "files": {name: sha256(os.path.join(folder, name)) for name in files}}
 
 
@@ -114,7 +115,8 @@ def _kernel(kernel_dir: str, folder: str, init: str, tar: str) -> str:
     command.run(["dpkg-deb", "--extract", debs[0], tree], "unpacking the guests' kernel")
     (image,) = glob.glob(os.path.join(tree, "boot", "vmlinuz-*"))
     release = os.path.basename(image).removeprefix("vmlinuz-")
-    shutil.copyfile(image, os.path.join(folder, "vmlinuz"))
+    with open(image, "rb") as source, open(os.path.join(folder, "vmlinux"), "wb") as target:
+        target.write(uncompressed(source.read()))
     modules = os.path.join(
         tree,
         "usr" if os.path.isdir(os.path.join(tree, "usr", "lib", "modules")) else "",
@@ -154,6 +156,34 @@ def _kernel(kernel_dir: str, folder: str, init: str, tar: str) -> str:
         files[f"{name}/.keep"] = b""
     make_initrd(os.path.join(folder, "initrd.img"), init, files)
     return release
+
+
+def uncompressed(image: bytes) -> bytes:
+    """Take the kernel proper (ELF) out of a bzImage.
+
+    Every hypervisor starts it by its PVH or PV entry, and none spends seconds on unpacking it at
+    each start: that would be a cost of the file format, not of the hypervisor.
+
+    Source: Linux, Documentation/arch/x86/boot.rst (setup_sects, payload_offset, payload_length).
+
+    :raises VcompareError: it is no bzImage, or not compressed by xz.
+    """
+    if image[0x202:0x206] != b"HdrS":
+        raise VcompareError("The guests' kernel is no bzImage.")
+    setup_sectors = image[0x1F1] or 4
+    offset, length = struct.unpack_from("<II", image, 0x248)
+    begin = (setup_sectors + 1) * 512 + offset
+    try:
+        # What follows the compressed data is its size, in four bytes.
+        kernel = lzma.LZMADecompressor(lzma.FORMAT_XZ).decompress(image[begin : begin + length])
+    except lzma.LZMAError as error:
+        raise VcompareError(
+            f"The guests' kernel can't be unpacked ({error}): it is not compressed by xz, "
+            "as the kernels of Debian 12 and 13 are."
+        ) from error
+    if kernel[:4] != b"\x7fELF":
+        raise VcompareError("The guests' kernel holds no ELF file.")
+    return kernel
 
 
 def _member(archive: tarfile.TarFile, names: t.Sequence[str]) -> tarfile.TarInfo:
@@ -239,7 +269,7 @@ def _kit(folder: str, work: str, meta: dict[str, t.Any]) -> None:
     """The second read-only disk of a nested node: kernel, initrd and container image."""
     tree = os.path.join(work, "kit")
     os.mkdir(tree)
-    for name in ("vmlinuz", "initrd.img", "container.tar"):
+    for name in ("vmlinux", "initrd.img", "container.tar"):
         os.link(os.path.join(folder, name), os.path.join(tree, name))
     with open(os.path.join(tree, "image.json"), "w", encoding="utf-8") as text:
         json.dump(meta, text, indent=1, sort_keys=True)

@@ -28,7 +28,7 @@ set default=0
 set timeout=0
 menuentry 'Debian GNU/Linux' {{
     search --no-floppy --fs-uuid --set=root {uuid}
-    linux /boot/{kernel} root=UUID={uuid} ro console=ttyS0,115200 tsc=reliable quiet
+    linux /boot/{kernel} root=UUID={uuid} ro console=ttyS0,115200 tsc=reliable fsck.mode=skip quiet
     initrd /boot/{initrd}
 }}
 """

@@ -99,7 +99,7 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]
 def make_image(folder: Path, digest: str) -> None:
     folder.mkdir(parents=True)
     (folder / "image.json").write_text(json.dumps({"schema": 1, "digest": digest}))
-    for name in ("rootfs.ext4", "vmlinuz", "initrd.img", "container.tar"):
+    for name in ("rootfs.ext4", "vmlinux", "initrd.img", "container.tar"):
         (folder / name).write_text("x")
 
 

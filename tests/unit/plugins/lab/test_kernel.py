@@ -1,0 +1,53 @@
+# Copyright: the vcompare contributors
+# GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The guests' kernel is taken out of its compressed file."""
+
+from __future__ import annotations
+
+import glob
+import lzma
+import struct
+
+import pytest
+from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils.lab.guest_image import uncompressed
+
+ELF = b"\x7fELF" + b"kernel" * 100
+
+
+def bz_image(payload: bytes, setup_sectors: int = 3, offset: int = 100) -> bytes:
+    """Return a file with the fields of Linux's boot protocol that matter."""
+    head = bytearray((setup_sectors + 1) * 512)
+    head[0x1F1] = setup_sectors
+    head[0x202:0x206] = b"HdrS"
+    size = struct.pack("<I", len(ELF))
+    struct.pack_into("<II", head, 0x248, offset, len(payload) + len(size))
+    return bytes(head) + b"\xaa" * offset + payload + size + b"what follows the payload"
+
+
+def test_the_payload_is_found_by_the_header() -> None:
+    assert uncompressed(bz_image(lzma.compress(ELF))) == ELF
+
+
+@pytest.mark.parametrize(
+    ("image", "said"),
+    [
+        (b"\0" * 4096, "no bzImage"),
+        (bz_image(b"\x1f\x8b gzip" * 9), "not compressed by xz"),
+        (bz_image(lzma.compress(b"no kernel")), "no ELF"),
+    ],
+)
+def test_what_is_no_such_kernel_is_refused(image: bytes, said: str) -> None:
+    with pytest.raises(VcompareError, match=said):
+        uncompressed(image)
+
+
+def test_a_real_kernel_of_debian() -> None:
+    kernels = glob.glob("/boot/vmlinuz-*-amd64")
+    if not kernels:
+        pytest.skip("this machine has no kernel of Debian in /boot")
+    with open(kernels[0], "rb") as file:
+        kernel = uncompressed(file.read())
+    assert kernel[:4] == b"\x7fELF"
+    # Whether QEMU and Xen can start it: the owner of its notes (include/xen/interface/elfnote.h).
+    assert b"Xen\0" in kernel
