@@ -115,8 +115,8 @@ def _kernel(kernel_dir: str, folder: str, init: str, tar: str) -> str:
     command.run(["dpkg-deb", "--extract", debs[0], tree], "unpacking the guests' kernel")
     (image,) = glob.glob(os.path.join(tree, "boot", "vmlinuz-*"))
     release = os.path.basename(image).removeprefix("vmlinuz-")
-    with open(image, "rb") as source, open(os.path.join(folder, "vmlinux"), "wb") as target:
-        target.write(uncompressed(source.read()))
+    with open(image, "rb") as packed, open(os.path.join(folder, "vmlinux"), "wb") as plain:
+        plain.write(uncompressed(packed.read()))
     modules = os.path.join(
         tree,
         "usr" if os.path.isdir(os.path.join(tree, "usr", "lib", "modules")) else "",
