@@ -14,6 +14,10 @@ _MODULES_LOAD = "/etc/modules-load.d/vcompare-kvm.conf"
 _SOCKETS = ("virtlogd.socket", "libvirtd.socket", "libvirtd-ro.socket", "libvirtd-admin.socket")
 # libvirt notes the cards of a network's guests here, and only the package of its default network makes it.
 _LEASES = "/var/lib/libvirt/dnsmasq"
+# Debian's libvirtd ends after two idle minutes. Whoever asks next waits for its start, and for what it finds out about
+# QEMU; a host that is there for virtual machines keeps it.
+_DROP_IN = "/etc/systemd/system/libvirtd.service.d/vcompare.conf"
+_KEEP = "# vcompare.lab.kvm_host\n[Service]\nEnvironment=LIBVIRTD_ARGS=\n"
 _PARAMETERS = {"kvm_amd": "npt", "kvm_intel": "ept"}
 
 
@@ -45,18 +49,33 @@ def nested_paging(
         return None
 
 
-def _daemon(check_mode: bool) -> list[str]:
-    """Have libvirtd run now and at boot, by its sockets.
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except OSError:
+        return ""
 
-    It ends when nothing has asked for two minutes, and only its sockets start it again; and they can't be
-    started while it runs without them.
-    """
+
+def _daemon(check_mode: bool) -> list[str]:
+    """Have libvirtd run now and at boot, and stay; with its sockets, which can't be started while it runs without them."""
     changes = []
+    stays = _read(_DROP_IN) == _KEEP
+    if not stays:
+        changes.append("have libvirtd stay")
+        if not check_mode:
+            os.makedirs(os.path.dirname(_DROP_IN), exist_ok=True)
+            with open(_DROP_IN, "w", encoding="utf-8") as file:
+                file.write(_KEEP)
+            command.run(["systemctl", "daemon-reload"], "having systemd read its units")
     if any(command.state("systemctl", "is-enabled", unit) != "enabled" for unit in _SOCKETS):
         changes.append("start libvirtd at boot")
         if not check_mode:
             command.run(["systemctl", "enable", "libvirtd.service", *_SOCKETS], "enabling libvirtd")
-    if any(command.state("systemctl", "is-active", unit) != "active" for unit in _SOCKETS):
+    running = ("libvirtd.service", *_SOCKETS)
+    if not stays or any(
+        command.state("systemctl", "is-active", unit) != "active" for unit in running
+    ):
         changes.append("start libvirtd")
         if not check_mode:
             remedy = "See: journalctl -u libvirtd."
@@ -87,12 +106,7 @@ def converge(check_mode: bool) -> dict[str, t.Any]:
         )
     changes = []
     text = f"# vcompare.lab.kvm_host\n{module}\n"
-    try:
-        with open(_MODULES_LOAD, encoding="utf-8") as file:
-            there = file.read()
-    except OSError:
-        there = ""
-    if there != text:
+    if _read(_MODULES_LOAD) != text:
         changes.append(f"load {module} at boot")
         if not check_mode:
             with open(_MODULES_LOAD, "w", encoding="utf-8") as file:
