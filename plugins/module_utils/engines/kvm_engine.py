@@ -58,7 +58,10 @@ def _read(path: str) -> str:
 
 
 def _daemon(check_mode: bool) -> list[str]:
-    """Have libvirtd run now and at boot, and stay; with its sockets, which can't be started while it runs without them."""
+    """Have libvirtd run now and at boot, and stay.
+
+    With its sockets, which can't be started while it runs without them.
+    """
     changes = []
     stays = _read(_DROP_IN) == _KEEP
     if not stays:
