@@ -61,10 +61,18 @@ def rate(pairs: t.Sequence[tuple[HostClock, ControllerClock]]) -> Rate | None:
     for (host_boot, controller_boot), same in by_boot.items():
         # Without knowing the boots, each block stands for itself.
         alone = host_boot is None or controller_boot is None
-        for group in [[pair] for pair in same] if alone else [same[:_MOST_BLOCKS]]:
+        for group in [[pair] for pair in same] if alone else [_ends(same)]:
             low, high = _bounds(sorted(group, key=lambda pair: pair[1].sent_s))
             least, most = max(least, low), min(most, high)
     return Rate(least, most) if pairs else None
+
+
+def _ends(
+    pairs: list[tuple[HostClock, ControllerClock]],
+) -> list[tuple[HostClock, ControllerClock]]:
+    """Return no more blocks than are worth comparing: those farthest apart say the most."""
+    half = _MOST_BLOCKS // 2
+    return pairs if len(pairs) <= _MOST_BLOCKS else pairs[:half] + pairs[-half:]
 
 
 def _bounds(pairs: t.Sequence[tuple[HostClock, ControllerClock]]) -> tuple[float, float]:

@@ -210,7 +210,9 @@ def test_dry_run_says_all_and_makes_nothing(vcompare: Vcompare, home: Path) -> N
         assert text in out
     assert re.search(r"^seed: +7$", out, flags=re.MULTILINE)
     assert re.search(
-        r"^blocks: +5 on each of 2 hosts: 20 fresh instances, bare twice in each block$", out, flags=re.MULTILINE
+        r"^blocks: +5 on each of 2 hosts: 20 fresh instances, bare twice in each block$",
+        out,
+        flags=re.MULTILINE,
     )
     assert "xen-pvh" not in out
     assert not home.exists()

@@ -116,7 +116,12 @@ def test_conditions_of_one_turn_refuse_that_turn(tmp_path: Path, name: str, chan
     bundle = made(tmp_path, on("docker", 3, **change))
     gates = judge_gates(bundle)
     (result,) = of(gates, name, False)
-    assert (result.arm, result.host, result.block, result.scope) == ("docker", "lab-linux", 3, "arm")
+    assert (result.arm, result.host, result.block, result.scope) == (
+        "docker",
+        "lab-linux",
+        3,
+        "arm",
+    )
     assert result.figure > result.limit
     assert blocks_used(bundle, "docker") == set(range(1, BLOCKS + 1)) - {3}
     assert blocks_used(bundle, "bare") == set(range(1, BLOCKS + 1))
@@ -316,7 +321,9 @@ def test_another_digest(tmp_path: Path) -> None:
 
 
 def test_impossible_values(tmp_path: Path) -> None:
-    folder = Synthetic(arms=("bare", "docker"), scenarios=("startup", "cpu"), blocks=5).write(tmp_path)
+    folder = Synthetic(arms=("bare", "docker"), scenarios=("startup", "cpu"), blocks=5).write(
+        tmp_path
+    )
     samples = read_lines(folder / "samples.jsonl")
     for record in samples:
         if record["arm"] == "docker" and record["scenario"] == "cpu" and record["block"] < 5:
@@ -349,8 +356,8 @@ def test_bare_against_bare(tmp_path: Path) -> None:
         assert noise.high > 0.99
         wide = gates.aa(scenario, metric, math.log(1.2))
         narrow = gates.aa(scenario, metric, math.log(1.001))
-        assert wide is not None and wide.passed is True  # noqa: PT018
-        assert narrow is not None and narrow.passed is False  # noqa: PT018
+        assert wide is not None and wide.passed is True
+        assert narrow is not None and narrow.passed is False
         assert "bare against bare" in narrow.sentence
     assert gates.aa_noise("cpu", "no such metric") is None
     assert gates.aa("cpu", "no such metric", 0.1) is None

@@ -220,7 +220,9 @@ def test_a_time_that_can_not_be(
 @pytest.mark.parametrize("value", [-2.0, float("nan"), float("inf")])
 @pytest.mark.parametrize("field", ["controller_elapsed_s", "host_elapsed_s"])
 def test_a_block_whose_time_can_not_be(folder: Path, field: str, value: float) -> None:
-    doctor(folder, "blocks.jsonl", lambda lines: lines.__setitem__(0, edit(lines[0], **{field: value})))
+    doctor(
+        folder, "blocks.jsonl", lambda lines: lines.__setitem__(0, edit(lines[0], **{field: value}))
+    )
     bundle = load_bundle(folder)
     text = said(bundle, "impossible-value")
     assert f"blocks.jsonl, line 1: block 1 of lab-linux: impossible {field}" in text
@@ -234,7 +236,11 @@ def test_a_removed_raw_text_of_a_sample(folder: Path) -> None:
     assert f"raw/{sample['evidence']}.txt: the raw text is missing" in said(bundle, "missing-raw")
     for index in range(len(bundle.samples)):
         key = bundle.samples.keys[bundle.samples.series[index]]
-        same = (key.arm, key.host, bundle.samples.block[index]) == (sample["arm"], sample["host"], 1)
+        same = (key.arm, key.host, bundle.samples.block[index]) == (
+            sample["arm"],
+            sample["host"],
+            1,
+        )
         assert bundle.samples.used[index] == (not same)
 
 
@@ -270,7 +276,9 @@ def test_no_raw_texts_at_all(folder: Path) -> None:
 def test_a_changed_manifest_makes_the_bundle_unusable(folder: Path, change: Record) -> None:
     path = folder / "manifest.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    with pytest.raises(BundleError, match=r"manifest\.json was changed after the run had begun") as e:
+    with pytest.raises(
+        BundleError, match=r"manifest\.json was changed after the run had begun"
+    ) as e:
         load_bundle(folder)
     assert e.value.remedy
 
