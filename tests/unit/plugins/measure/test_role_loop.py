@@ -18,7 +18,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[4]
 
-MEASURE = '''
+MEASURE = """
 import hashlib, json, math, random
 from pathlib import Path
 from ansible.plugins.action import ActionBase
@@ -58,7 +58,7 @@ class ActionModule(ActionBase):
             "samples": samples, "proofs": proofs, "raw": raw,
             "started_at": "2026-11-24T10:15:00.000Z", "host_elapsed_s": 50.0}, 60.0)
         return {"changed": True, "block": block, "blocks": a["blocks"], "host": host}
-'''
+"""
 
 PLAYBOOK = """
 - hosts: first:second
