@@ -17,7 +17,8 @@ from pathlib import Path
 
 from vcompare_runner.bundle import Bundle, load_bundle
 from vcompare_runner.errors import VcompareError
-from vcompare_runner.report import html, markdown, model, table
+from vcompare_runner.gates import judge_gates
+from vcompare_runner.report import gates_section, html, markdown, model, table
 from vcompare_runner.statistics import analyse
 
 INDEX = "index.html"
@@ -40,8 +41,7 @@ def write_report(bundle_dir: Path, output: Path | None = None) -> Path:
 
 def write_report_of(bundle: Bundle, output: Path) -> Path:
     """Make the report of a bundle that is loaded already; see ``write_report``."""
-    figures = analyse(bundle)
-    report = model.build(bundle, figures)
+    report = build_report(bundle)
     try:
         output.mkdir(parents=True, exist_ok=True)
         _write(output / "report.json", model.to_json(report))
@@ -54,6 +54,13 @@ def write_report_of(bundle: Bundle, output: Path) -> Path:
             f"the report can't be written to {output}: {error.strerror}",
             "name another folder with --output",
         ) from error
+
+
+def build_report(bundle: Bundle) -> model.Report:
+    """Compute figures and gates of a bundle, and put them into the content of its report."""
+    figures = analyse(bundle)
+    gates = judge_gates(bundle, figures)
+    return gates_section.add(model.build(bundle, figures), gates)
 
 
 def _write(path: Path, text: str) -> Path:
