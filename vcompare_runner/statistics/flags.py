@@ -15,8 +15,9 @@ import scipy.stats
 
 from vcompare_runner.statistics import order
 
-# One in twenty series without a trend is flagged: a flag asks for a look, it decides nothing.
-_TREND_LEVEL = 0.05
+# One in sixteen series without a trend is flagged: a flag asks for a look, it decides nothing. Five
+# blocks that all go the same way are p = 2·(1/2)^5, and shall be seen.
+_TREND_LEVEL = 2.0**-4
 
 # Fewer values can't show a trend at that level (4 in order: p = 2/4! = 0.083), and one of four that
 # lies apart is not an outlier but a quarter of what there is.
