@@ -259,8 +259,12 @@ def calibrate(
     repeats: t.Annotated[
         int, typer.Option(help="Samples drawn for each kind of noise and number of blocks.")
     ] = 20_000,
-    bundles: t.Annotated[
-        int, typer.Option(help="Bundles on disk for each kind of noise, analysed like a run's.")
+    on_disk: t.Annotated[
+        int,
+        typer.Option(
+            "--on-disk",
+            help="Bundles written to disk for each kind of noise and analysed like a run's.",
+        ),
     ] = 100,
     seed: t.Annotated[int, typer.Option(help="Seed of all that is drawn.")] = 1,
     json_file: t.Annotated[
@@ -283,7 +287,7 @@ def calibrate(
     from vcompare_runner.calibrate import command
 
     raise typer.Exit(
-        command.calibrate(cases, repeats, seed, bundles, json_file, bundle, procedures)
+        command.calibrate(cases, repeats, seed, on_disk, json_file, bundle, procedures)
     )
 
 

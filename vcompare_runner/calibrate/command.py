@@ -58,7 +58,7 @@ def calibrate(
     if seed < 0:
         raise UsageError(f"--seed: {seed} is negative", "take any number from 0 up")
     if bundles < 1:
-        raise UsageError("--bundles: there has to be one", "leave it out for 100")
+        raise UsageError("--on-disk: there has to be at least one bundle", "leave it out for 100")
     if repeats < _REPEATS_WANTED:
         warn(
             f"calibrate: with fewer than {_REPEATS_WANTED:,} repeats a bound may be missed by chance"

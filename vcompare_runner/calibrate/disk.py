@@ -34,9 +34,6 @@ SCENARIOS: t.Mapping[str, tuple[str, str, str, float]] = {
 }
 BLOCKS = 10
 
-# Iterations around a block's value, whose median it is; the warm-up is far off, and must not count.
-_ITERATIONS = (7.0, 0.93, 1.0, 1.09)
-
 # Numbers are written as JSON with all their digits, and come back through exp and log.
 _SAME = 1e-9
 
@@ -74,7 +71,7 @@ def through_files(case: Case, bundles: int, seed: int) -> DiskFigure:
         half = rng.permutation(np.arange(1, BLOCKS + 1))[: BLOCKS // 2]
         lost: list[int] = half.tolist() if case.loses_half else []
         with tempfile.TemporaryDirectory(prefix="vcompare-calibrate-") as folder:
-            write_bundle(Path(folder), drawn, lost)
+            write_bundle(Path(folder), drawn, rng, lost)
             figures = analyse(load_bundle(Path(folder)))
         counts += _compare(figures, drawn, lost)
     intervals, differ, held = (int(count) for count in counts)
@@ -108,7 +105,10 @@ def _compare(
 
 
 def write_bundle(
-    folder: Path, drawn: t.Mapping[str, np.ndarray], lost: t.Collection[int] = ()
+    folder: Path,
+    drawn: t.Mapping[str, np.ndarray],
+    rng: np.random.Generator,
+    lost: t.Collection[int] = (),
 ) -> None:
     """Write a bundle as a run would.
 
@@ -130,7 +130,7 @@ def write_bundle(
                 value = math.exp(float(values[block - 1, number])) * SCENARIOS[scenario][3]
                 samples += [
                     _sample(block, number, arm, scenario, iteration, value * factor)
-                    for iteration, factor in enumerate(_ITERATIONS)
+                    for iteration, factor in enumerate(_iterations(rng))
                 ]
         lines.append(
             {"run": RUN, "block": block, "host": HOST, "arms": outcomes, "order": list(ARMS)}
@@ -140,6 +140,16 @@ def write_bundle(
     for name, records in (("samples", samples), ("proofs", proofs), ("blocks", lines)):
         text = "".join(json.dumps(record) + "\n" for record in records)
         (folder / f"{name}.jsonl").write_text(text)
+
+
+def _iterations(rng: np.random.Generator) -> list[float]:
+    """Return factors of a warm-up and of three iterations, whose median is 1.
+
+    Each arm has its own in each block: a warm-up that counts, or a mean for a median, would not
+    cancel in the ratio.
+    """
+    warm_up, around = math.exp(rng.normal(0.0, 1.0)), abs(float(rng.normal(0.0, 0.1)))
+    return [warm_up, *rng.permutation([math.exp(-around), 1.0, math.exp(3 * around)]).tolist()]
 
 
 def _manifest(blocks: int, scenarios: list[str]) -> dict[str, t.Any]:

@@ -11,7 +11,7 @@ from vcompare_runner.bundle import Bundle
 from vcompare_runner.calibrate.study import EFFECTS
 from vcompare_runner.errors import BundleError
 from vcompare_runner.names import BARE
-from vcompare_runner.statistics import LEVEL, Comparison, analyse, holm, p_either, power
+from vcompare_runner.statistics import LEVEL, Comparison, analyse, detection_power, holm, p_either
 
 AGAIN = "bare-again"
 
@@ -100,6 +100,7 @@ def compare_same(bundle: Bundle) -> SameArms:
 
 def _power(comparison: Comparison, seed: t.Sequence[int], tests: int) -> dict[float, float]:
     figures = {
-        effect: power(comparison.log_ratios, math.log1p(effect), seed, tests) for effect in EFFECTS
+        effect: detection_power(comparison.log_ratios, math.log1p(effect), seed, tests)
+        for effect in EFFECTS
     }
     return {effect: figure for effect, figure in figures.items() if figure is not None}

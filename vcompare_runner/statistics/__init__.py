@@ -35,7 +35,7 @@ from vcompare_runner.statistics.inference import (
     p_equivalent,
     smallest_free_p,
 )
-from vcompare_runner.statistics.power import blocks_needed, power
+from vcompare_runner.statistics.power import blocks_needed, detection_power
 
 __all__ = [
     "LEVEL",
@@ -52,6 +52,7 @@ __all__ = [
     "bootstrap_interval",
     "choose_baseline",
     "compare",
+    "detection_power",
     "holm",
     "lag_correlation",
     "median_interval",
@@ -60,7 +61,6 @@ __all__ = [
     "p_below",
     "p_either",
     "p_equivalent",
-    "power",
     "smallest_free_p",
     "trend",
     "trend_within",
