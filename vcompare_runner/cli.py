@@ -248,7 +248,7 @@ Examples:
   vcompare calibrate
   vcompare calibrate --cases lognormal,bimodal --repeats 1000 --seed 7
   vcompare calibrate --json calibration.json
-  vcompare calibrate --procedures        other intervals beside the one in use; takes minutes
+  vcompare calibrate --procedures        other intervals beside the one in use
   vcompare calibrate --bundle latest     a real run with the arms bare and bare-again"""
 )
 def calibrate(

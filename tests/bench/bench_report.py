@@ -56,13 +56,15 @@ def measure(root: Path) -> None:
     begin = time.perf_counter()
     from vcompare_runner.bundle import load_bundle
     from vcompare_runner.report import write_report
-    from vcompare_runner.statistics import analyse
+    from vcompare_runner.statistics import analyse, find_remarks
 
     imported = time.perf_counter()
     bundle = load_bundle(root)
     loaded = time.perf_counter()
     figures = analyse(bundle)
     analysed = time.perf_counter()
+    find_remarks(bundle, figures)
+    looked = time.perf_counter()
     count = len(bundle.samples)
     del bundle
     report = time.perf_counter()
@@ -73,6 +75,7 @@ def measure(root: Path) -> None:
     print(f"  imports: {imported - begin:.2f} s")
     print(f"  loading: {loaded - imported:.2f} s")
     print(f"  statistics: {analysed - loaded:.3f} s")
+    print(f"  flags: {looked - analysed:.3f} s")
     print(f"  whole report (load, statistics, files): {reported - report:.2f} s")
     print(f"  memory at most: {peak:.0f} MiB")
 

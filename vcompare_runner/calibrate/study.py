@@ -27,6 +27,8 @@ COVERAGE = (0.93, 0.97)
 WRONG_AT_MOST = 0.05
 POWER_WITHIN = 0.20
 
+STRICT_FROM = 4000
+
 PAIRS = (5, 6, 7, 8, 9, 10, 12, 15, 20, 30)
 REPORT_PAIRS = (5, 6, 8, 10, 15)
 POWER_PAIRS = (5, 10, 20)
@@ -68,9 +70,21 @@ class Figure:
     uncorrected: float | None = None
 
     @property
-    def holds(self) -> bool:
+    def within(self) -> bool:
         """Say whether the figure is within its bounds."""
         return self.bounds[0] <= self.measured <= self.bounds[1]
+
+    @property
+    def holds(self) -> bool:
+        """Say whether the figure is within its bounds, or too few repeats don't tell.
+
+        From ``STRICT_FROM`` repeats on bounds are bounds; with fewer, what chance can do (three
+        standard errors) is not held against the figure.
+        """
+        if self.within or self.repeats >= STRICT_FROM:
+            return self.within
+        chance = 3 * self.error
+        return self.bounds[0] - chance <= self.measured <= self.bounds[1] + chance
 
     @property
     def error(self) -> float:

@@ -4,13 +4,25 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from synthetic import Synthetic, read_lines, write_lines
 
-from vcompare_runner.statistics import flags, median_interval, order, power
+from vcompare_runner.bundle import Bundle, load_bundle
+from vcompare_runner.statistics import (
+    analyse,
+    find_remarks,
+    flags,
+    median_interval,
+    order,
+    power,
+)
 
 values = st.lists(st.floats(min_value=-100, max_value=100), min_size=5, max_size=20)
 
@@ -132,3 +144,49 @@ def test_that_many_blocks_are_enough_about_half_of_the_time() -> None:
         low, high = order.bounds(rng.normal(0, 0.05, needed), 0.95)
         enough.append(float(high - low) / 2 <= 0.02)
     assert 0.3 <= np.mean(enough) <= 0.7
+
+
+def changed(folder: Path, change: Callable[[dict[str, Any]], float]) -> Bundle:
+    """Multiply the values of a bundle without noise by a factor, and load it."""
+    root = Synthetic(arms=("bare", "kvm"), scenarios=("cpu",), blocks=12, noise=0.001).write(folder)
+    records = read_lines(root / "samples.jsonl")
+    for record in records:
+        record["value"] *= change(record)
+    write_lines(root / "samples.jsonl", records)
+    return load_bundle(root)
+
+
+def found_in(bundle: Bundle) -> list[tuple[str, str, tuple[int, ...]]]:
+    found = find_remarks(bundle, analyse(bundle))
+    return [(remark.kind, remark.arm, remark.blocks) for remark in found]
+
+
+def test_remarks_name_the_series_and_its_blocks(tmp_path: Path) -> None:
+    def drift(record: dict[str, Any]) -> float:
+        return 1.05 ** record["block"] if record["arm"] == "kvm" else 1.0
+
+    def slow_block(record: dict[str, Any]) -> float:
+        return 0.5 if (record["arm"], record["block"]) == ("kvm", 3) else 1.0
+
+    def long_warm_up(record: dict[str, Any]) -> float:
+        return 1.05 ** record["iteration"] if record["arm"] == "kvm" else 1.0
+
+    over_blocks = found_in(changed(tmp_path / "a", drift))
+    assert ("trend-over-blocks", "kvm", ()) in over_blocks
+    assert ("blocks-correlated", "kvm", ()) in over_blocks
+    assert ("outliers", "kvm", (3,)) in found_in(changed(tmp_path / "b", slow_block))
+    assert ("trend-over-iterations", "kvm", ()) in found_in(changed(tmp_path / "c", long_warm_up))
+
+
+def test_a_machine_that_slows_down_as_a_whole_is_said_of_bare_only(tmp_path: Path) -> None:
+    found = found_in(changed(tmp_path, lambda record: 4.0 ** -record["block"]))
+    trends = [arm for kind, arm, _blocks in found if kind == "trend-over-blocks"]
+    assert trends == ["bare"]
+
+
+def test_very_many_iterations_are_looked_at_in_pieces() -> None:
+    rng = np.random.default_rng(1)
+    groups = [np.linspace(0, 0.1, 5000) + rng.normal(0, 0.01, 5000) for _ in range(6)]
+    found = flags.trend_within(groups)
+    assert found.flagged
+    assert found.change == pytest.approx(0.1, rel=0.05)
