@@ -37,8 +37,13 @@ def calibrate(
 
     :param cases: names of ``CASES``, comma-separated or repeated; ``None``: all.
     :returns: exit code; 1 when a bound is missed.
-    :raises UsageError: a case is not known, there are too few repeats, or the options don't fit.
+    :raises UsageError: a case is not known, there are too few repeats, the options don't fit, or
+        there is no folder for the file.
     """
+    if json_file is not None and not json_file.absolute().parent.is_dir():
+        raise UsageError(
+            f"--json: there is no folder {json_file.absolute().parent}", "name a file in one"
+        )
     if bundle is not None:
         if cases is not None or with_procedures:
             raise UsageError(
@@ -136,32 +141,32 @@ def _show(figures: t.Sequence[Figure], files: t.Sequence[disk.DiskFigure], seed:
     least, most = study.COVERAGE
     say()
     _matrix(
-        f"Coverage of the 95% interval, {repeats['coverage']:,} samples each, by paired blocks "
-        f"(bounds {least:.0%} to {most:.0%}; * outside)",
+        f"Coverage of the 95% interval in %, {repeats['coverage']:,} samples each, by paired "
+        f"blocks (bounds {least:.0%} to {most:.0%}; * outside)",
         "coverage",
         names,
         study.PAIRS,
         by_place,
     )
     _matrix(
-        f"Reports with a wrong verdict, {study.TESTS} tests on true nulls, {repeats['wrong']:,} "
-        f"reports each, by paired blocks (at most {study.WRONG_AT_MOST:.0%}; in brackets without "
-        "Holm's correction)",
+        f"Reports with a wrong verdict in %, {study.TESTS} tests on true nulls each, "
+        f"{repeats['wrong']:,} reports, by paired blocks (at most {study.WRONG_AT_MOST:.0%}; in "
+        "brackets without Holm's correction)",
         "wrong",
         names,
         study.REPORT_PAIRS,
         by_place,
     )
     show_table(
-        ["case", "blocks", *(f"{effect:.0%} shown / stated" for effect in study.EFFECTS)],
+        ["case", "blocks", *(f"{effect:.0%} in {spread:.0%}" for effect, spread in study.PLANTED)],
         [
-            [name, str(pairs), *(_shown(figures, name, pairs, effect) for effect in study.EFFECTS)]
+            [name, str(pairs), *(_shown(figures, name, pairs, *what) for what in study.PLANTED)]
             for name in names
             for pairs in study.POWER_PAIRS
         ],
-        f"Planted effects among {study.TESTS} tests, {repeats['power']:,} samples each with a spread "
-        f"of {study.SPREAD:.0%}: how often shown, and the power that reports state "
-        f"(within {study.POWER_WITHIN:.0%}; * outside)",
+        f"Planted effects among {study.TESTS} tests, {repeats['power']:,} samples each: effect in "
+        "spread, how often shown / the power that reports state, in % (within "
+        f"{100 * study.POWER_WITHIN:.0f} points; * outside)",
     )
     say()
     show_table(
@@ -196,9 +201,9 @@ def _matrix(
 
 
 def _cell(figure: Figure) -> str:
-    text = f"{figure.measured:.1%}"
+    text = f"{100 * figure.measured:.1f}"
     if figure.uncorrected is not None:
-        text += f" ({figure.uncorrected:.0%})"
+        text += f" ({100 * figure.uncorrected:.0f})"
     return text + _mark(figure)
 
 
@@ -208,13 +213,15 @@ def _mark(figure: Figure) -> str:
     return " ~" if figure.holds else " *"
 
 
-def _shown(figures: t.Sequence[Figure], name: str, pairs: int, effect: float) -> str:
+def _shown(figures: t.Sequence[Figure], name: str, pairs: int, effect: float, spread: float) -> str:
+    wanted = ("power", name, pairs, effect, spread)
     figure = next(
         figure
         for figure in figures
-        if (figure.kind, figure.case, figure.pairs, figure.effect) == ("power", name, pairs, effect)
+        if (figure.kind, figure.case, figure.pairs, figure.effect, figure.spread) == wanted
     )
-    return f"{figure.measured:.0%} / {figure.stated:.0%}" + _mark(figure)
+    stated = "–" if figure.stated is None else f"{100 * figure.stated:.0f}"
+    return f"{100 * figure.measured:.0f} / {stated}{_mark(figure)}"
 
 
 def _words(figure: Figure) -> str:
@@ -222,7 +229,7 @@ def _words(figure: Figure) -> str:
     what = {
         "coverage": "coverage",
         "wrong": "reports with a wrong verdict",
-        "power": f"{figure.effect:.0%} shown",
+        "power": f"{figure.effect:.0%} in a spread of {figure.spread:.0%} shown",
     }[figure.kind]
     return (
         f"{figure.case}, {figure.pairs} blocks: {what} {figure.measured:.1%} ± {figure.error:.1%}, "
@@ -258,7 +265,7 @@ def _procedures(names: t.Sequence[str], repeats: int, seed: int) -> list[dict[st
             for procedure in procedures.PROCEDURES
             for name in names
         ],
-        f"Coverage of other 95% intervals, {repeats:,} samples each, by paired blocks (for "
+        f"Coverage of other 95% intervals in %, {repeats:,} samples each, by paired blocks (for "
         "comparison; * outside the bounds)",
     )
     return [

@@ -54,8 +54,10 @@ def test_half_of_the_blocks_are_lost() -> None:
 
 def test_larger_effects_are_found_more_often() -> None:
     figures = study.found(CASES["lognormal"], 10, 500, 1)
-    assert [figure.effect for figure in figures] == list(study.EFFECTS)
-    assert figures[0].measured < figures[1].measured < figures[2].measured
+    assert [(figure.effect, figure.spread) for figure in figures] == list(study.PLANTED)
+    assert figures[1].measured < figures[2].measured < figures[3].measured
+    # Less noise, more power.
+    assert figures[0].measured > figures[1].measured
     assert all(figure.holds for figure in figures)
 
 
@@ -138,9 +140,9 @@ def test_the_command_prints_tables_and_writes_json(
     assert code == 0
     assert document["missed"] == []
     assert len(document["figures"]) == (
-        len(study.PAIRS) + len(study.REPORT_PAIRS) + 3 * len(study.POWER_PAIRS)
+        len(study.PAIRS) + len(study.REPORT_PAIRS) + len(study.PLANTED) * len(study.POWER_PAIRS)
     )
-    assert "Coverage of the 95% interval, 1,000 samples each" in shown.out
+    assert "Coverage of the 95% interval in %, 1,000 samples each" in shown.out
     assert "with fewer than 4,000 repeats" in shown.err
     assert "drifting (0 of" in shown.err
 
@@ -160,6 +162,7 @@ def test_a_missed_bound_is_an_exit_code(
         (("--repeats", "10"), "can't tell 93% from 97%"),
         (("--seed", "-1"), "negative"),
         (("--on-disk", "0"), "at least one"),
+        (("--json", "/nowhere/file.json"), "there is no folder /nowhere"),
         (("--bundle", "latest", "--cases", "drifting"), "--bundle checks a real run"),
         (("--bundle", "/nowhere/at/all"), "there is no folder"),
     ],
