@@ -40,8 +40,8 @@ PLANTED = ((0.03, 0.01), (0.03, SPREAD), (0.10, SPREAD), (0.30, SPREAD))
 _MARGIN = math.log(1.05)
 
 # A whole report: this many scenarios, each with bare and five arms.
-_SCENARIOS, _ARMS = 4, 6
-TESTS = _SCENARIOS * (_ARMS - 1)
+REPORT_SCENARIOS, REPORT_ARMS = 4, 6
+TESTS = REPORT_SCENARIOS * (REPORT_ARMS - 1)
 
 _STATED, _STATED_RESAMPLES = 200, 300
 _BATCH = 1000
@@ -51,7 +51,8 @@ _BATCH = 1000
 class Figure:
     """One measured figure and its bound.
 
-    :param kind: ``coverage``, ``wrong`` or ``power``.
+    :param kind: ``coverage``, ``wrong`` or ``power``; ``stopped-coverage`` and ``stopped-wrong`` as
+        in ``stopping.py``.
     :param pairs: paired blocks; of the arm with fewest, where arms differ.
     :param effect: planted, as a share (0.1: 10%); 0 for none.
     :param spread: about the standard deviation of log ratios.
@@ -129,11 +130,11 @@ def wrong_verdicts(case: Case, pairs: int, repeats: int, seed: int) -> Figure:
     done = 0
     while done < repeats:
         batch = min(_BATCH, repeats - done)
-        size = Size(batch, _blocks(case, pairs), _ARMS)
+        size = Size(batch, _blocks(case, pairs), REPORT_ARMS)
         p_values = np.stack(
             [
-                _null_test(ratios, scenario)
-                for scenario in range(_SCENARIOS)
+                null_test(ratios, scenario)
+                for scenario in range(REPORT_SCENARIOS)
                 for ratios in log_ratios(case, rng, size, SPREAD)
             ],
             axis=-1,
@@ -152,7 +153,13 @@ def wrong_verdicts(case: Case, pairs: int, repeats: int, seed: int) -> Figure:
     )
 
 
-def _null_test(ratios: np.ndarray, scenario: int) -> np.ndarray:
+def null_test(ratios: np.ndarray, scenario: int) -> np.ndarray:
+    """Return p-values of a report's test in which nothing is true to be shown.
+
+    :param ratios: shape (…, n); their true median is 0.
+    :param scenario: 0: two-sided against 0; 1: two-sided against a margin on which the truth lies;
+        2 and 3: equivalence, with the truth on the upper and the lower margin.
+    """
     if scenario == 0:
         return order.p_either(ratios, 0.0)
     if scenario == 1:

@@ -14,7 +14,7 @@ from synthetic import Synthetic
 
 from vcompare_runner import cli
 from vcompare_runner.bundle import load_bundle
-from vcompare_runner.calibrate import disk, procedures, real, study
+from vcompare_runner.calibrate import disk, procedures, real, stopping, study
 from vcompare_runner.calibrate.cases import CASES, Case, Size, log_ratios
 from vcompare_runner.errors import BundleError
 from vcompare_runner.statistics import order
@@ -59,6 +59,14 @@ def test_larger_effects_are_found_more_often() -> None:
     # Less noise, more power.
     assert figures[0].measured > figures[1].measured
     assert all(figure.holds for figure in figures)
+
+
+def test_runs_that_stop_when_they_have_enough() -> None:
+    covered, wrong = stopping.stopped(CASES["lognormal"], 200, 1)
+    assert covered.holds
+    assert wrong.holds
+    assert 5 < covered.pairs < stopping.BLOCKS_AT_MOST
+    assert stopping.stopped(CASES["half-missing"], 200, 1) == []
 
 
 def test_figures_do_not_depend_on_what_else_is_measured() -> None:
@@ -140,7 +148,7 @@ def test_the_command_prints_tables_and_writes_json(
     assert code == 0
     assert document["missed"] == []
     assert len(document["figures"]) == (
-        len(study.PAIRS) + len(study.REPORT_PAIRS) + len(study.PLANTED) * len(study.POWER_PAIRS)
+        len(study.PAIRS) + len(study.REPORT_PAIRS) + len(study.PLANTED) * len(study.POWER_PAIRS) + 2
     )
     assert "Coverage of the 95% interval in %, 1,000 samples each" in shown.out
     assert "with fewer than 4,000 repeats" in shown.err
