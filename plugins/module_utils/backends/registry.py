@@ -6,27 +6,56 @@ from __future__ import annotations
 
 import typing as t
 
-# Imported here and by name: Ansible ships to a host what it finds in import lines.
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.bare import (
     Bare,
     BareAgain,
     XenDom0,
 )
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.base import Base
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.docker import Docker
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.kvm import Kvm
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
     STATE_DIR,
     BackendError,
 )
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.xen import XenPv, XenPvh
-
-_BACKENDS: dict[str, type[Base]] = {
-    backend.arm: backend for backend in (Bare, BareAgain, Docker, Kvm, XenDom0, XenPv, XenPvh)
-}
 
 # Bare once more in each block (A/A): it is measured, and is no technology to choose.
 AGAIN = BareAgain.arm
+
+
+# Imported when it is asked for: a library like Docker's takes seconds on an emulated host, at each task, also where no
+# Docker is. By name and in here: Ansible ships to a host what it finds in import lines.
+def _docker() -> type[Base]:
+    from ansible_collections.vcompare.lab.plugins.module_utils.backends.docker import Docker
+
+    return Docker
+
+
+def _kvm() -> type[Base]:
+    from ansible_collections.vcompare.lab.plugins.module_utils.backends.kvm import Kvm
+
+    return Kvm
+
+
+def _xen_pv() -> type[Base]:
+    from ansible_collections.vcompare.lab.plugins.module_utils.backends.xen import XenPv
+
+    return XenPv
+
+
+def _xen_pvh() -> type[Base]:
+    from ansible_collections.vcompare.lab.plugins.module_utils.backends.xen import XenPvh
+
+    return XenPvh
+
+
+_BACKENDS: dict[str, t.Callable[[], type[Base]]] = {
+    "bare": lambda: Bare,
+    AGAIN: lambda: BareAgain,
+    "docker": _docker,
+    "kvm": _kvm,
+    "xen-dom0": lambda: XenDom0,
+    "xen-pv": _xen_pv,
+    "xen-pvh": _xen_pvh,
+}
 
 # All that is measured, and of these what a user can choose.
 MEASURED_ARMS: tuple[str, ...] = tuple(_BACKENDS)
@@ -47,7 +76,7 @@ def backend(
     :param options: the arm's sub-dictionary of options, of which the connection takes its part.
     """
     try:
-        kind = _BACKENDS[arm]
+        kind = _BACKENDS[arm]()
     except KeyError:
         raise BackendError(
             f"there is no arm {arm!r}", remedy=f"Choose from {', '.join(ARMS)}."

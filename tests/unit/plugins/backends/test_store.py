@@ -4,7 +4,10 @@
 
 from __future__ import annotations
 
+import os
 import stat
+import subprocess
+import sys
 import typing as t
 from pathlib import Path
 
@@ -98,3 +101,22 @@ def test_arms_and_their_options() -> None:
     }
     with pytest.raises(BackendError, match="no arm"):
         registry.backend("podman")
+
+
+def test_each_backend_is_that_of_its_arm() -> None:
+    for arm in registry.MEASURED_ARMS:
+        assert registry.backend(arm).arm == arm
+
+
+def test_the_libraries_of_other_arms_are_not_loaded() -> None:
+    program = (
+        "import sys\n"
+        f"from {registry.__name__} import backend\n"
+        "backend('bare'), backend('xen-pvh')\n"
+        "print(*sorted({'docker', 'libvirt', 'requests'} & set(sys.modules)))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment
+    )
+    assert done.stdout.strip() == ""
