@@ -9,7 +9,8 @@ https://doi.org/10.1145/2464157.2464160.
 
 Arms are compared within a block, as log ratios: whatever slows a whole block down (a noisy
 neighbour, a warm CPU) slows both sides and cancels. Ratios are compared on the log scale since 2
-and 1/2 are equally far from 1; medians and percentile intervals carry over by ``exp``.
+and 1/2 are equally far from 1; medians and intervals between order statistics carry over
+by ``exp``.
 """
 
 from __future__ import annotations
@@ -20,41 +21,11 @@ import typing as t
 import zlib
 
 import numpy as np
-import scipy.stats
 
 from vcompare_runner.bundle import Bundle
 from vcompare_runner.names import BARE, arm_order
 from vcompare_runner.samples import OK, SeriesKey
-
-LEVEL = 0.95
-
-# Below this many pairs there is no interval: see `attainable_coverage`.
-MIN_PAIRS = 5
-
-# Efron and Tibshirani, "An Introduction to the Bootstrap" (1993), section 13.3, want at least 1,000
-# resamples for percentile intervals; the Monte Carlo error of an end does not grow with the number
-# of blocks, so that large runs can do with fewer.
-_RESAMPLES_SMALL = 9999
-_RESAMPLES_LARGE = 1999
-_LARGE = 200
-
-
-@dataclasses.dataclass(frozen=True)
-class Interval:
-    """An interval for a ratio.
-
-    :param level: confidence level that was asked for.
-    :param coverage_at_most: what any interval between two of the observed blocks can cover at best.
-    """
-
-    low: float
-    high: float
-    level: float
-    coverage_at_most: float
-
-    def excludes(self, ratio: float) -> bool:
-        """Say whether a ratio lies outside: only then is a difference from it shown."""
-        return ratio < self.low or ratio > self.high
+from vcompare_runner.statistics.inference import MIN_PAIRS, Interval, median_interval
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,8 +34,7 @@ class Comparison:
 
     :param baseline: (arm, host) that it is compared with.
     :param blocks: numbers of the blocks that both have a value in.
-    :param log_ratios: natural logarithm of arm / baseline, one per block. Claims will be tested on
-        these.
+    :param log_ratios: natural logarithm of arm / baseline, one per block. Claims are tested on these.
     :param ratio: exp of their median; ``None`` when there is no pair.
     :param interval: ``None`` when there are too few pairs; ``reason`` says so.
     """
@@ -112,45 +82,6 @@ class ScenarioFigures:
     arms: tuple[ArmFigures, ...]
 
 
-def attainable_coverage(pairs: int) -> float:
-    """Return how often the range of n values covers the true median: 1 − 2^(1−n).
-
-    All values lie on the same side of the median with probability 2·(1/2)^n (H. A. David and H. N.
-    Nagaraja, "Order Statistics", 3rd edition, section 7.1). A bootstrap of the median can't reach
-    beyond the observed values, so that this bounds its coverage: 75% with 3 blocks, 87.5% with 4,
-    93.75% with 5.
-    """
-    return 1.0 - 2.0 ** (1 - pairs) if pairs > 0 else 0.0
-
-
-def bootstrap_interval(log_ratios: np.ndarray, seed: t.Sequence[int]) -> Interval | None:
-    """Return the percentile bootstrap interval of the median ratio; blocks are what is drawn.
-
-    :param log_ratios: one per block.
-    :param seed: entropy; the same seed and figures give the same interval.
-    :returns: ``None`` with fewer than ``MIN_PAIRS`` blocks.
-
-    Source: Efron and Tibshirani (1993), section 13.3, by ``scipy.stats.bootstrap``. The percentile
-    method, not BCa: BCa's acceleration comes from a jackknife, which is not consistent for the
-    median (same book, section 11.6).
-    """
-    pairs = len(log_ratios)
-    if pairs < MIN_PAIRS:
-        return None
-    result = scipy.stats.bootstrap(
-        (log_ratios,),
-        np.median,
-        n_resamples=_RESAMPLES_SMALL if pairs <= _LARGE else _RESAMPLES_LARGE,
-        batch=max(1, 2_000_000 // pairs),
-        vectorized=True,
-        confidence_level=LEVEL,
-        method="percentile",
-        rng=np.random.default_rng(list(seed)),
-    )
-    low, high = result.confidence_interval
-    return Interval(math.exp(low), math.exp(high), LEVEL, attainable_coverage(pairs))
-
-
 def compare(
     values: t.Mapping[int, float],
     baseline: t.Mapping[int, float],
@@ -175,7 +106,7 @@ def compare(
             None,
             f"no block has a figure of both it and {baseline_of[0]}",
         )
-    interval = bootstrap_interval(log_ratios, seed)
+    interval = median_interval(log_ratios, seed)
     reason = None
     if interval is None:
         reason = (
