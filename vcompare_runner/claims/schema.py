@@ -20,6 +20,7 @@
             direction: above
             margin: 2.0
             why: less than twice is not "much faster"
+            needed: true                  # without it the claim is neither confirmed nor refuted
             hardware_speed: true          # not decided on emulated hardware
             beside: [xen-dom0]            # shown with its figures, not tested
 
@@ -79,6 +80,7 @@ class ClaimTest(_Strict):
     """One comparison that a claim stands or falls with, for each of ``arms``.
 
     :param margin: a factor (ratio, equivalence) or in ``unit`` (difference).
+    :param needed: without its answer the claim as a whole is left open.
     :param beside: arms whose figures are shown beside, without a test.
     """
 
@@ -94,6 +96,7 @@ class ClaimTest(_Strict):
     unit: Word | None = None
     why: Text
     hardware_speed: bool
+    needed: bool = False
     beside: list[Word] = []
 
     @pydantic.model_validator(mode="after")
