@@ -1,9 +1,16 @@
 # Copyright: the vcompare contributors
 # GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The controller's part of measuring a block: its order, and its samples into the bundle."""
+"""The controller's part of measuring a block: its order, and its samples into the bundle.
+
+The controller looks at its own clock just before the module is sent and just after it has answered.
+Between the two lie the transfer of the module (5 to 10 s to an emulated node) and the block, so that
+one block says little of how the host's clock runs; the bounds that all blocks of a run give together
+are close (``vcompare_runner.gates``).
+"""
 
 from __future__ import annotations
 
+import json
 import time
 import typing as t
 from pathlib import Path
@@ -11,7 +18,9 @@ from pathlib import Path
 from ansible.errors import AnsibleActionFail
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
+from ansible_collections.vcompare.lab.plugins.module_utils import conditions
 from ansible_collections.vcompare.lab.plugins.module_utils.order import order_of
+from ansible_collections.vcompare.lab.plugins.plugin_utils import controller
 from ansible_collections.vcompare.lab.plugins.plugin_utils.bundle import Bundle, BundleError
 
 # What the controller itself reads; all the rest is the module's to check.
@@ -21,6 +30,7 @@ _SPEC: dict[str, t.Any] = {
     "seed": {"type": "int", "required": True},
     "block": {"type": "int", "required": True},
     "blocks": {"type": "int", "required": True},
+    "max_blocks": {"type": "int"},
     "arms": {"type": "list", "elements": "str", "required": True},
     "full_digest": {"type": "bool"},
 }
@@ -41,22 +51,37 @@ class ActionModule(ActionBase):
         host = str(task_vars["inventory_hostname"])
         mine = self._own_arguments()
         bundle, block = Bundle(Path(mine["bundle"])), mine["block"]
-        short = {"block": block, "blocks": mine["blocks"], "host": host}
+        least, most = mine["blocks"], mine["max_blocks"] or mine["blocks"]
+        short = {
+            "block": block,
+            "blocks": max(least, block),
+            "at_least": max(least, block) < most,
+            "host": host,
+        }
         done = bundle.finished(block, host)
         if done is not None:
-            return {**short, "changed": False, "arms": done["arms"], "samples": 0, "skipped": True}
+            return {
+                **short,
+                "changed": False,
+                "arms": _outcomes(done),
+                "samples": 0,
+                "skipped": True,
+            }
         try:
             order = order_of(mine["arms"], mine["seed"], host, block)
         except ValueError as error:
             raise AnsibleActionFail(f"block {block} of {host} can't be ordered: {error}") from None
         full = mine["full_digest"] if mine["full_digest"] is not None else block == 1
         arguments = {**self._task.args, "host": host, "arms": order, "full_digest": full}
-        began = time.monotonic()
+        domains = lab_domains(bundle)
+        before = controller.read(domains)
+        sent_at, began = time.time(), time.monotonic()
         # A lost connection is raised from here: nothing is written then, and the next run resumes.
         result = self._execute_module(
             module_name="vcompare.lab.measure", module_args=arguments, task_vars=task_vars
         )
-        elapsed = time.monotonic() - began
+        ended = time.monotonic()
+        after = controller.read(domains)
         if result.get("failed"):
             if not self._task.check_mode:
                 bundle.note({"event": "failed", **short, "reason": result.get("msg")})
@@ -64,7 +89,17 @@ class ActionModule(ActionBase):
         if self._task.check_mode:
             return {**result, **short}
         try:
-            count = bundle.append(result["measured"], elapsed)
+            count = bundle.append(
+                result["measured"],
+                ended - began,
+                controller.between(before, after),
+                {
+                    "boot_id": conditions.boot_id(),
+                    "sent_s": round(began, 6),
+                    "received_s": round(ended, 6),
+                    "sent_at_s": round(sent_at, 3),
+                },
+            )
         except (BundleError, OSError, ValueError) as error:
             raise AnsibleActionFail(
                 f"block {block} of {host} was measured, and can't be kept in {bundle.path}: {error}"
@@ -72,7 +107,7 @@ class ActionModule(ActionBase):
         return {
             **short,
             "changed": True,
-            "arms": result["measured"]["arms"],
+            "arms": _outcomes(result["measured"]),
             "samples": count,
             "skipped": False,
         }
@@ -83,3 +118,19 @@ class ActionModule(ActionBase):
         if checked.error_messages:
             raise AnsibleActionFail("measure: " + "; ".join(checked.error_messages))
         return t.cast("dict[str, t.Any]", checked.validated_parameters)
+
+
+def _outcomes(block: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
+    """How the arms fared, without what only the bundle needs."""
+    return [{key: arm[key] for key in ("arm", "status", "reason")} for arm in block["arms"]]
+
+
+def lab_domains(bundle: Bundle) -> tuple[str, ...]:
+    """Return the domains of the nested lab that a run is measured in; none when it is in none."""
+    try:
+        lab = json.loads((bundle.path / "manifest.json").read_text(encoding="utf-8"))["lab"]
+    except (OSError, ValueError, KeyError):
+        return ()
+    # docs/contracts.md: a bundle is runs/<run> in the home that its lab is in.
+    home = str(bundle.path.absolute().parents[1])
+    return controller.lab_domains(home, lab.get("name")) if lab.get("nested") else ()

@@ -96,6 +96,7 @@ def measure(plan: Plan, backend_of: BackendOf) -> Record:
 
     Raises nothing that a single arm did: see the status of the arms.
     """
+    # The very first and the very last thing: the controller holds its own clock against these.
     started, started_at = time.monotonic(), wall_time()
     evidence = Evidence()
     samples: list[Record] = []
@@ -122,7 +123,20 @@ def measure(plan: Plan, backend_of: BackendOf) -> Record:
         "proofs": proofs,
         "raw": evidence.texts,
         "started_at": started_at,
-        "host_elapsed_s": round(time.monotonic() - started, 3),
+        **_clock(started),
+    }
+
+
+def _clock(started: float) -> Record:
+    """How long the block took, and between which readings of which clock."""
+    ended = time.monotonic()
+    return {
+        "host_elapsed_s": round(ended - started, 3),
+        "host_monotonic_s": {
+            "boot_id": conditions.boot_id(),
+            "began_s": round(started, 6),
+            "ended_s": round(ended, 6),
+        },
     }
 
 
@@ -176,6 +190,10 @@ class _Turn:
         self.phases: dict[str, float] = {}
         self._mark = time.monotonic()
         self._clocks: list[tuple[float, float, float]] = []
+        # what else the host did; None when the turn did not get as far as looking
+        self.conditions: Record | None = None
+        self._quiet_cpus: float | None = None
+        self._before: tuple[conditions.Conditions, float] | None = None
         self._pending = dict.fromkeys(plan.scenarios)
         self._name = instance_name(plan, arm)
 
@@ -187,6 +205,7 @@ class _Turn:
             "arm": self.arm,
             "status": self.status,
             "reason": self.reason or None,
+            "conditions": self.conditions,
             "phases_s": {name: round(spent, 3) for name, spent in self.phases.items()},
         }
 
@@ -234,6 +253,7 @@ class _Turn:
         except Exception as error:  # one arm's bug must not cost the figures of the others
             self.give_up("failed", f"{type(error).__name__}: {error}", traceback.format_exc())
         finally:
+            self._note_conditions()
             if backend is not None:
                 self._destroy(backend)
 
@@ -250,11 +270,13 @@ class _Turn:
         spec = dataclasses.replace(spec, command=startup.command(address))
         backend.prepare(spec)
         self._phase("prepare")
-        busy = conditions.wait_quiet(_QUIET_S * factor)
+        busy = self._quiet_cpus = conditions.wait_quiet(_QUIET_S * factor)
+        self._before = conditions.now(), time.monotonic()
+        if busy is None:
+            raise Refused("this host does not say how busy it is: /proc/stat can't be read")
         if busy > conditions.QUIET_CPUS:
             raise Refused(f"other work keeps {busy:g} CPUs of the host busy")
         self._phase("quiet")
-        before = conditions.now()
         started_at = wall_time()
         ready = self._start(backend, spec, address)
         self._phase("start")
@@ -271,10 +293,20 @@ class _Turn:
                 self._workload(backend, registry.WORKLOADS[name])
         self._phase("work")
         self._check_clocks(backend)
-        spent = conditions.now().since(before)
-        self.evidence.keep(f"conditions of {self.arm} in block {plan.block}: {spent}\n")
-        if spent.swapped_pages:
-            raise Refused(f"the host swapped {spent.swapped_pages} pages while it was measured")
+        swapped = self._note_conditions()["swapped_pages"]
+        if swapped:
+            raise Refused(f"the host swapped {swapped} pages while it was measured")
+
+    def _note_conditions(self) -> Record:
+        """Note what the host did since the instance was begun, once; return it."""
+        if self.conditions is None and self._before is not None:
+            before, at = self._before
+            spent = conditions.now().since(before)
+            self.conditions = {
+                **spent.record(time.monotonic() - at),
+                "quiet_cpus": self._quiet_cpus,
+            }
+        return self.conditions or {}
 
     def _spec(self, command: tuple[str, ...]) -> InstanceSpec:
         plan = self.plan

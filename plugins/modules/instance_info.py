@@ -162,7 +162,7 @@ def collect(params: dict[str, t.Any]) -> dict[str, t.Any]:
     instances: list[dict[str, t.Any]] = []
     unavailable: list[dict[str, str]] = []
     names = params["names"]
-    for arm in params["arms"] or registry.ARMS:
+    for arm in params["arms"] or registry.MEASURED_ARMS:
         options = params.get(registry.OPTION_GROUPS.get(arm, "")) or {}
         backend = registry.backend(arm, options)
         reason = backend.available()

@@ -16,6 +16,7 @@ description:
   - The order of the arms is drawn from O(seed), balanced over the blocks of a run.
   - An arm that does not work, or that can't be trusted, is recorded with the reason, and does not
     keep the other arms from being measured.
+  - What else the host and the controller did at the time is recorded, for the gates that judge it.
   - The samples are written into the bundle of the run on the controller. A block that the bundle
     has already is not measured again, so a run that was interrupted goes on where it was.
 options:
@@ -41,9 +42,13 @@ options:
     required: true
   blocks:
     description:
-      - Number of blocks of the run.
+      - Number of blocks of the run; the least number of them with O(max_blocks).
     type: int
     required: true
+  max_blocks:
+    description:
+      - Number of blocks that the run has at most. By default, as many as O(blocks).
+    type: int
   host:
     description:
       - Name of the host in samples. The controller sets it to the name in the inventory.
@@ -52,6 +57,7 @@ options:
   arms:
     description:
       - The arms of this host. In which order they are given does not matter.
+      - V(bare-again) is V(bare) once more in the same block. What differs between the two is noise.
     type: list
     elements: str
     required: true
@@ -193,10 +199,15 @@ block:
   type: int
   sample: 3
 blocks:
-  description: Number of blocks of the run.
+  description: Number of blocks of the run, as far as it is known by now.
   returned: always
   type: int
   sample: 5
+at_least:
+  description: Whether there may be more blocks than that.
+  returned: always
+  type: bool
+  sample: false
 host:
   description: The host's name in the inventory.
   returned: always
@@ -241,6 +252,7 @@ ARGUMENTS: dict[str, t.Any] = {
     "seed": {"type": "int", "required": True},
     "block": {"type": "int", "required": True},
     "blocks": {"type": "int", "required": True},
+    "max_blocks": {"type": "int"},
     "host": {"type": "str", "default": "localhost"},
     "arms": {"type": "list", "elements": "str", "required": True},
     "scenarios": {"type": "list", "elements": "str", "required": True},
@@ -272,7 +284,7 @@ ARGUMENTS: dict[str, t.Any] = {
 
 def plan_of(params: t.Mapping[str, t.Any]) -> block.Plan:
     """Make the plan of a block out of the module's parameters, or say what is wrong with them."""
-    for name, known in (("arms", registry.ARMS), ("scenarios", SCENARIOS)):
+    for name, known in (("arms", registry.MEASURED_ARMS), ("scenarios", SCENARIOS)):
         unknown = sorted(set(params[name]) - set(known))
         if unknown:
             raise ValueError(

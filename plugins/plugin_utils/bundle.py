@@ -22,6 +22,8 @@ import secrets
 import typing as t
 from pathlib import Path
 
+from ansible_collections.vcompare.lab.plugins.plugin_utils import chain
+
 SCHEMA = 1
 _FOLDERS = ("facts", "raw", "events", "report")
 _LINES = ("samples.jsonl", "proofs.jsonl", "blocks.jsonl")
@@ -89,9 +91,11 @@ class Bundle:
             self._write_json("manifest.json", made)
             return made, False
 
-    def close(self) -> tuple[Record, list[str]]:
+    def close(self, stopped: str | None = None) -> tuple[Record, list[str]]:
         """Note that the run has come to its end, if it has.
 
+        :param stopped: why there are no more blocks: ``blocks`` (all that there shall be),
+            ``narrow`` (every open claim's interval is) or ``budget`` (the time was up).
         :return: the manifest, and the blocks that are missing; with any, the run is not finished.
         """
         with self._locked():
@@ -102,15 +106,22 @@ class Bundle:
             missing = self._missing(manifest)
             if not missing:
                 manifest["finished_at"] = utc_now()
+                manifest["stopped"] = stopped or "blocks"
+                # Only with this a last line that was taken away later is missed.
+                manifest["last_block_sha256"] = chain.previous_of(
+                    self._last_line(), manifest["run"]
+                )
                 self._write_json("manifest.json", manifest)
             return manifest, missing
 
     def _missing(self, manifest: Record) -> list[str]:
         hosts = dict.fromkeys(arm["host"] for arm in manifest["arms"])
         done = {(line["block"], line["host"]) for line in self._blocks()}
+        # A block that was begun on one host is to be measured on all: arms are compared within it.
+        last = max([int(manifest["profile"]["blocks"]), *(block for block, _host in done)])
         return [
             f"block {block} of {host}"
-            for block in range(1, int(manifest["profile"]["blocks"]) + 1)
+            for block in range(1, last + 1)
             for host in hosts
             if (block, host) not in done
         ]
@@ -146,6 +157,33 @@ class Bundle:
 
     # Blocks
 
+    def rounds(self) -> dict[int, set[str]]:
+        """Return the hosts that have finished a block, by the block's number."""
+        found: dict[int, set[str]] = {}
+        for line in self._blocks():
+            found.setdefault(line["block"], set()).add(line["host"])
+        return found
+
+    def measuring_s(self) -> float:
+        """Return how long was measured, in seconds; breaks between two sessions don't count.
+
+        The length of what the blocks' times cover together: hosts may be measured at once.
+        """
+        spans, other = [], 0.0
+        for line in self._blocks():
+            clock = (line.get("clocks") or {}).get("controller") or {}
+            if "sent_at_s" in clock:
+                spans.append(
+                    (clock["sent_at_s"], clock["sent_at_s"] + line["controller_elapsed_s"])
+                )
+            else:
+                other += line["controller_elapsed_s"]
+        total, until = 0.0, float("-inf")
+        for began, ended in sorted(spans):
+            total += max(0.0, ended - max(began, until))
+            until = max(until, ended)
+        return total + other
+
     def finished(self, block: int, host: str) -> Record | None:
         """Return the line of a finished block, or None."""
         lines = self._blocks()
@@ -159,10 +197,18 @@ class Bundle:
         # What is behind the last end of line was not written to its end.
         return [json.loads(line) for line in text.split(b"\n")[:-1] if line.strip()]
 
-    def append(self, measured: Record, controller_elapsed_s: float) -> int:
+    def append(
+        self,
+        measured: Record,
+        controller_elapsed_s: float,
+        controller: Record | None = None,
+        controller_clock: Record | None = None,
+    ) -> int:
         """Write all of a measured block; return the number of samples.
 
         :param measured: what the module ``measure`` returned.
+        :param controller: what the controller itself did meanwhile; None when it was not looked at.
+        :param controller_clock: its clock's readings when the module was sent and had answered.
         :raises BundleError: when its evidence is not what its hash says, or is missing.
         """
         raw: Record = measured["raw"]
@@ -181,22 +227,33 @@ class Bundle:
             "controller_elapsed_s": round(controller_elapsed_s, 3),
             "host_elapsed_s": measured["host_elapsed_s"],
             "started_at": measured["started_at"],
+            "controller": controller,
+            "clocks": {
+                "host": measured.get("host_monotonic_s"),
+                "controller": controller_clock,
+            },
         }
+        samples, proofs = _as_lines(measured["samples"]), _as_lines(measured["proofs"])
         with self._locked():
             self._undo_half_append()
+            manifest = self._manifest()
+            if manifest is None:
+                raise BundleError(f"{self.path} has no manifest.json: open the bundle first")
+            previous = chain.previous_of(self._last_line(), measured["run"])
+            line = chain.chained(line, previous, samples, proofs, raw, manifest)
             sizes = {name: self._size(name) for name in _LINES}
             what = {"block": measured["block"], "host": measured["host"], "sizes": sizes}
             self._write_json(_JOURNAL, what)
-            self._append_lines("samples.jsonl", measured["samples"])
-            self._append_lines("proofs.jsonl", measured["proofs"])
-            self._append_lines("blocks.jsonl", [line])
+            self._append("samples.jsonl", samples)
+            self._append("proofs.jsonl", proofs)
+            self._append("blocks.jsonl", _as_lines([line]))
             (self.path / _JOURNAL).unlink()
         return len(measured["samples"])
 
     def note(self, event: Record) -> None:
         """Add a line to the log of the run."""
         with self._locked():
-            self._append_lines("events/measure.jsonl", [{"at": utc_now(), **event}])
+            self._append("events/measure.jsonl", _as_lines([{"at": utc_now(), **event}]))
 
     def _undo_half_append(self) -> None:
         """Bring the files back to their last whole block. The caller holds the lock."""
@@ -246,13 +303,17 @@ class Bundle:
         except FileNotFoundError:
             return 0
 
-    def _append_lines(self, name: str, records: t.Iterable[Record]) -> None:
-        text = "".join(
-            json.dumps(record, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n"
-            for record in records
-        )
+    def _last_line(self) -> bytes | None:
+        """The last line of ``blocks.jsonl`` without its end. The caller holds the lock."""
+        try:
+            lines = (self.path / "blocks.jsonl").read_bytes().split(b"\n")[:-1]
+        except FileNotFoundError:
+            return None
+        return next((line for line in reversed(lines) if line.strip()), None)
+
+    def _append(self, name: str, lines: bytes) -> None:
         with (self.path / name).open("ab") as file:
-            file.write(text.encode("utf-8"))
+            file.write(lines)
             file.flush()
             os.fsync(file.fileno())
 
@@ -294,6 +355,14 @@ class Bundle:
         with (self.path / ".lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+
+def _as_lines(records: t.Iterable[Record]) -> bytes:
+    """Return records as lines of JSON, exactly as they are written and hashed."""
+    return "".join(
+        json.dumps(record, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n"
+        for record in records
+    ).encode("utf-8")
 
 
 def file_name(host: str) -> str:

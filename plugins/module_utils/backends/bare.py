@@ -231,6 +231,12 @@ class Bare(Base):
         ]
 
 
+class BareAgain(Bare):
+    """The bare host once more in the same block: what differs between the two is noise (A/A)."""
+
+    arm = "bare-again"
+
+
 class XenDom0(Bare):
     """The same in the control domain of a Xen."""
 

@@ -7,7 +7,11 @@ from __future__ import annotations
 import typing as t
 
 # Imported here and by name: Ansible ships to a host what it finds in import lines.
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.bare import Bare, XenDom0
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.bare import (
+    Bare,
+    BareAgain,
+    XenDom0,
+)
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.base import Base
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.docker import Docker
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.kvm import Kvm
@@ -18,10 +22,15 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol imp
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.xen import XenPv, XenPvh
 
 _BACKENDS: dict[str, type[Base]] = {
-    backend.arm: backend for backend in (Bare, Docker, Kvm, XenDom0, XenPv, XenPvh)
+    backend.arm: backend for backend in (Bare, BareAgain, Docker, Kvm, XenDom0, XenPv, XenPvh)
 }
 
-ARMS: tuple[str, ...] = tuple(_BACKENDS)
+# Bare once more in each block (A/A): it is measured, and is no technology to choose.
+AGAIN = BareAgain.arm
+
+# All that is measured, and of these what a user can choose.
+MEASURED_ARMS: tuple[str, ...] = tuple(_BACKENDS)
+ARMS: tuple[str, ...] = tuple(arm for arm in MEASURED_ARMS if arm != AGAIN)
 
 # The name of the sub-dictionary with an arm's own options; an arm without one has no options.
 OPTION_GROUPS: dict[str, str] = {
@@ -34,7 +43,7 @@ def backend(
 ) -> Base:
     """Return the backend of an arm; it connects to nothing before its first verb.
 
-    :param arm: one of :data:`ARMS`.
+    :param arm: one of :data:`MEASURED_ARMS`.
     :param options: the arm's sub-dictionary of options, of which the connection takes its part.
     """
     try:

@@ -90,6 +90,7 @@ def test_the_short_result(home: Path) -> None:
     result = run_measure(home, module)
     assert result == {
         "block": 1, "blocks": 2, "host": "h1", "changed": True, "samples": 2, "skipped": False,
+        "at_least": False,
         "arms": [{"arm": "kvm", "status": "ok", "reason": None}],
     }  # fmt: skip
     (sent,) = module.calls

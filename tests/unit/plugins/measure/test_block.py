@@ -102,6 +102,45 @@ def test_a_good_block(local_arms: Arms) -> None:
     assert {p["name"] for p in proof["proofs"]} == {"process", "root-file-system-quick", "clock"}
 
 
+def test_conditions_of_each_arm_are_in_the_block(local_arms: Arms) -> None:
+    result = measured(PLAN, local_arms)
+    for arm in result["arms"]:
+        found = arm["conditions"]
+        assert found["wall_s"] > 0
+        assert found["busy_s"] > 0
+        assert found["quiet_cpus"] == 0.0
+        assert set(found["pressure_s"]) == {"cpu", "io", "memory"}
+    clock = result["host_monotonic_s"]
+    assert clock["ended_s"] - clock["began_s"] == pytest.approx(result["host_elapsed_s"], abs=0.01)
+    assert clock["boot_id"]
+
+
+def test_an_arm_that_never_began_has_no_conditions(local_arms: Arms) -> None:
+    local_arms["kvm"].fail_on["prepare"] = BackendError("it broke")
+    result = measured(PLAN, local_arms)
+    assert {arm["arm"]: arm["conditions"] is None for arm in result["arms"]} == {
+        "kvm": True,
+        "bare": False,
+    }
+
+
+def test_bare_again_is_an_arm_of_its_own(local_arms: Arms) -> None:
+    result = measured(dataclasses.replace(PLAN, arms=("bare-again", "bare")), local_arms)
+    assert statuses(result) == {"bare-again": "ok", "bare": "ok"}
+    assert [line["arm"] for line in result["proofs"] if line["proven"]] == ["bare-again", "bare"]
+    assert local_arms["bare-again"].log[-1] == "destroy vc-ab12cd-3-bare-again"
+    assert local_arms["bare"].log[-1] == "destroy vc-ab12cd-3-bare"
+
+
+def test_a_host_that_does_not_say_how_busy_it_is(
+    local_arms: Arms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conditions, "wait_quiet", lambda timeout_s: None)
+    result = measured(PLAN, local_arms)
+    assert set(statuses(result).values()) == {"refused"}
+    assert "/proc/stat" in reasons(result)["kvm"]
+
+
 def test_instances_are_fresh_and_one_at_a_time(local_arms: Arms) -> None:
     measured(PLAN, local_arms)
     name = "vc-ab12cd-3-kvm"

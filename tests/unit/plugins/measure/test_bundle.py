@@ -158,7 +158,7 @@ def test_a_crash_costs_nothing_but_its_own_block(
     """Killed after any of the steps of an append, then measured again."""
     opened.append(measured(1), 10.0)
     left = [writes]
-    write_json, append_lines = Bundle._write_json, Bundle._append_lines
+    write_json, append = Bundle._write_json, Bundle._append
 
     def count() -> None:
         if left[0] == 0:
@@ -171,11 +171,11 @@ def test_a_crash_costs_nothing_but_its_own_block(
 
     def counted_lines(self: Bundle, *args: t.Any) -> None:
         count()
-        append_lines(self, *args)
+        append(self, *args)
 
     with monkeypatch.context() as patch:
         patch.setattr(Bundle, "_write_json", counted_json)
-        patch.setattr(Bundle, "_append_lines", counted_lines)
+        patch.setattr(Bundle, "_append", counted_lines)
         patch.setattr(Path, "unlink", lambda self, missing_ok=False: count())
         with pytest.raises(Crash):
             opened.append(measured(2, value=1.0), 10.0)
@@ -215,7 +215,7 @@ def test_resuming_undoes_a_half_block_at_once(opened: Bundle) -> None:
     opened.append(measured(1), 10.0)
     sizes = {name: opened._size(name) for name in bundle_module._LINES}
     opened._write_json("events/append.json", {"block": 2, "host": "h1", "sizes": sizes})
-    opened._append_lines("samples.jsonl", measured(2)["samples"])
+    opened._append("samples.jsonl", bundle_module._as_lines(measured(2)["samples"]))
     manifest, resumed = opened.open(MANIFEST)
     assert resumed
     assert manifest["seed"] == 7

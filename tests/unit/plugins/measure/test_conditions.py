@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -25,7 +26,25 @@ def test_known_answer() -> None:
 
 
 def test_a_kernel_that_counts_nothing() -> None:
-    assert conditions.parse("", "", {}, 100) == conditions.Conditions(0, 0, 0, {})
+    """What is not counted is missing: it is no zero."""
+    found = conditions.parse("", "", {}, 100)
+    assert found == conditions.Conditions(None, None, None, {})
+    record = found.since(found).record(2.0)
+    assert record["pressure_s"] == {"cpu": None, "io": None, "memory": None}
+    assert [record[key] for key in ("busy_s", "steal_s", "swapped_pages")] == [None] * 3
+    assert record["wall_s"] == 2.0
+
+
+def test_record() -> None:
+    spent = conditions.Conditions(1.39, 0.3, 2, {"cpu": 0.5}).record(4.0)
+    assert spent.pop("cpus") == os.cpu_count()
+    assert spent == {
+        "wall_s": 4.0,
+        "busy_s": 1.39,
+        "steal_s": 0.3,
+        "swapped_pages": 2,
+        "pressure_s": {"cpu": 0.5, "io": None, "memory": None},
+    }
 
 
 def test_difference() -> None:
@@ -39,13 +58,17 @@ def test_this_host_counts() -> None:
     deadline = time.monotonic() + 0.3
     while time.monotonic() < deadline:
         pass
-    assert conditions.now().since(before).busy_s > 0.1
+    spent = conditions.now().since(before).busy_s
+    assert spent is not None
+    assert spent > 0.1
 
 
 def test_load_from_elsewhere_is_seen() -> None:
     with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as busy:
         try:
-            assert conditions.wait_quiet(0.6) > conditions.QUIET_CPUS
+            quiet = conditions.wait_quiet(0.6)
+            assert quiet is not None
+            assert quiet > conditions.QUIET_CPUS
         finally:
             busy.kill()
 

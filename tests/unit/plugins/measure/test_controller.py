@@ -1,0 +1,117 @@
+# Copyright: the vcompare contributors
+# GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Foreign load: what the controller does beside the lab's nodes and the run itself."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from ansible_collections.vcompare.lab.plugins.module_utils.conditions import Conditions
+from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import Lab
+from ansible_collections.vcompare.lab.plugins.plugin_utils import controller
+from ansible_collections.vcompare.lab.plugins.plugin_utils.controller import Process, Reading
+
+TICKS = os.sysconf("SC_CLK_TCK")
+SPIN = "import time\nend = time.monotonic() + 60\nwhile time.monotonic() < end: pass"
+
+
+def process(pid: int, parent: int, command: str, spent: float, reaped: float = 0.0) -> Process:
+    return Process(pid, parent, spent, reaped, pid * 10, command.replace(" ", "\0").encode())
+
+
+RUNNING = {
+    each.pid: each
+    for each in (
+        process(1, 0, "init", 9.0),
+        process(10, 1, "bash", 50.0, 500.0),
+        process(11, 10, "python vcompare compare", 1.0, 0.5),
+        process(12, 11, "python ansible-playbook compare.yml", 2.0, 4.0),
+        process(13, 12, "python ansible-playbook compare.yml", 0.25),
+        process(14, 13, "ssh node", 0.125),
+        process(20, 10, "make something-else", 70.0),
+        process(30, 1, "qemu -name guest=vc-default-1234-lab-linux,debug-threads=on", 300.0),
+        process(31, 1, "qemu -name guest=vc-default-1234-lab-linux2,debug-threads=on", 7.0),
+        process(32, 1, "qemu -name guest=other,debug-threads=on", 8.0),
+    )
+}
+
+
+def test_own_time_is_that_of_the_whole_run() -> None:
+    assert controller.own_time(RUNNING, 13) == 1.0 + 0.5 + 2.0 + 4.0 + 0.25 + 0.125
+    assert controller.own_time(RUNNING, 99) is None
+
+
+def test_only_the_nodes_of_this_lab_count() -> None:
+    nodes = controller.nodes_of(RUNNING, ["vc-default-1234-lab-linux", "vc-default-1234-lab-xen"])
+    assert nodes == {(30, 300): 300.0}
+    assert controller.nodes_of(RUNNING, []) == {}
+
+
+def test_domains_follow_from_home_and_lab(tmp_path: Path) -> None:
+    names = controller.lab_domains(str(tmp_path), "default")
+    assert names == tuple(node.domain for node in Lab(str(tmp_path), "default").nodes)
+    assert controller.lab_domains(str(tmp_path), None) == ()
+    assert controller.lab_domains(str(tmp_path), "No Lab!") == ()
+
+
+def reading(
+    at: float, busy: float | None, nodes: dict[tuple[int, int], float], own: float | None
+) -> Reading:
+    return Reading(at, Conditions(busy, 0.0, 0, {"cpu": at}), nodes, own)
+
+
+def test_known_answer() -> None:
+    found = controller.between(
+        reading(0.0, 100.0, {(30, 300): 10.0}, 5.0), reading(10.0, 118.0, {(30, 300): 25.0}, 6.0)
+    )
+    assert found["busy_cpus"] == 1.8
+    assert found["busy_nodes_cpus"] == 1.5
+    assert found["busy_own_cpus"] == 0.1
+    assert found["busy_foreign_cpus"] == 0.2
+    assert found["nodes_here"] == 1
+    assert found["pressure_s"] == {"cpu": 10.0, "io": None, "memory": None}
+
+
+def test_what_can_not_be_told_is_missing() -> None:
+    """A node that was started again meanwhile took its old time along."""
+    nodes = {(30, 300): 10.0}
+    other = {(40, 900): 1.0}
+    for before, after in (
+        (reading(0, 100.0, nodes, 5.0), reading(10, 118.0, other, 6.0)),
+        (reading(0, 100.0, nodes, None), reading(10, 118.0, nodes, 6.0)),
+        (reading(0, None, nodes, 5.0), reading(10, None, nodes, 6.0)),
+    ):
+        assert controller.between(before, after)["busy_foreign_cpus"] is None
+
+
+def test_our_own_work_is_not_foreign_and_that_of_others_is() -> None:
+    """Real processes: a child of ours, and one that is nobody's child here."""
+    before = controller.read(())
+    child = subprocess.Popen([sys.executable, "-c", SPIN])
+    time.sleep(1.0)
+    child.kill()
+    child.wait()
+    mine = controller.between(before, controller.read(()))
+    assert mine["busy_own_cpus"] > 0.3
+    assert mine["nodes_here"] == 0
+    before = controller.read(())
+    # Its parent ends at once: it belongs to init, like the work of anybody else.
+    starter = (
+        "import subprocess, sys\n"
+        f"child = subprocess.Popen([sys.executable, '-c', {SPIN!r}], stdout=subprocess.DEVNULL)\n"
+        "print(child.pid)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", starter], stdout=subprocess.PIPE, text=True, check=True
+    )
+    pid = int(done.stdout)
+    try:
+        time.sleep(1.0)
+        theirs = controller.between(before, controller.read(()))
+    finally:
+        os.kill(pid, 9)
+    assert theirs["busy_foreign_cpus"] > 0.3
