@@ -188,8 +188,7 @@ def _report_run(folder: Path, quiet: bool) -> bool | None:
         return None
     # Late: these import scipy and matplotlib.
     from vcompare_runner import summary
-    from vcompare_runner.report import INDEX, model, write_report_of
-    from vcompare_runner.statistics import analyse
+    from vcompare_runner.report import INDEX, build_report, write_report_of
 
     try:
         bundle = load_bundle(folder)
@@ -198,7 +197,7 @@ def _report_run(folder: Path, quiet: bool) -> bool | None:
         index = folder / "report" / INDEX
         if not _is_newer(index, folder):
             index = write_report_of(bundle, folder / "report")
-        report = model.build(bundle, analyse(bundle))
+        report = build_report(bundle)
     except VcompareError as error:
         show_error(error)
         return True

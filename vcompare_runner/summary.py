@@ -6,7 +6,8 @@ from __future__ import annotations
 import typing as t
 from pathlib import Path
 
-from vcompare_runner.report import model, words
+from vcompare_runner import words
+from vcompare_runner.report import model
 
 
 def headline(report: model.Report) -> tuple[list[str], list[list[str]]]:

@@ -15,7 +15,8 @@ from pathlib import Path
 import pydantic
 import yaml
 
-from vcompare_runner.names import METAL
+from vcompare_runner.names import BARE, METAL
+from vcompare_runner.statistics import ArmFigures, ScenarioFigures
 
 FILE = Path(__file__).with_name("bands.yml")
 
@@ -114,3 +115,21 @@ def hold(
     """
     applies = band.unit == unit and (band.any_substrate or set(substrates) == {METAL})
     return Held(band, value, applies)
+
+
+def held_figures(
+    scenario: ScenarioFigures, figures: ArmFigures, substrates: t.Mapping[str, str]
+) -> list[Held]:
+    """Hold an arm's ratio to bare, and its figure itself, against published ones.
+
+    :param substrates: host → what it stands on.
+    """
+    held = []
+    where = (scenario.scenario, scenario.metric, scenario.variant, figures.arm)
+    comparison = figures.comparison
+    if comparison is not None and (band := find(*where, BARE, "ratio")):
+        kinds = [substrates.get(host) for host in (figures.host, comparison.baseline[1])]
+        held.append(hold(band, comparison.ratio, None, kinds))
+    if band := find(*where, None, "level"):
+        held.append(hold(band, figures.median, scenario.unit, [substrates.get(figures.host)]))
+    return held

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import typing as t
 
-from vcompare_runner.report import words
+from vcompare_runner import words
 from vcompare_runner.statistics import MIN_PAIRS
 
 if t.TYPE_CHECKING:
@@ -47,11 +47,13 @@ def margin(test: ClaimTest) -> str:
         return "yes in every block" if test.direction == "always" else "no in every block"
     value = test.margin or 0.0
     if test.comparison == "equivalence":
-        return f"within {words.ratio(1 / value)} and {words.ratio(value)}"
-    return f"{test.direction} {quantity(test, value, test.unit)}"
+        return f"within {1 / value:.3g}× and {value:.3g}×"
+    if test.comparison == "difference":
+        return f"{test.direction} {value:g} {test.unit}"
+    return f"{test.direction} {value:.3g}×"
 
 
-def seen(result: Result) -> str:
+def seen(result: Result, with_interval: bool = True) -> str:
     """Say what was seen: ``kvm / docker 6.81× [6.42, 7.15]``."""
     test, name = result.test, subject(result.test, result.arm)
     if result.estimate is None:
@@ -61,6 +63,8 @@ def seen(result: Result) -> str:
         yes = round(result.estimate * count)
         return f"{name}: yes in {yes} of {count} {_blocks(count)}"
     text = f"{name} {quantity(test, result.estimate, result.unit)}"
+    if not with_interval:
+        return text
     if result.interval is None:
         return f"{text} (no interval)"
     low, high = result.interval
@@ -120,8 +124,8 @@ def sentence(verdict: str, results: t.Sequence[Result]) -> str:
         "INCONCLUSIVE": ("undecided", "holds", "fails"),
     }.get(verdict, ("holds", "fails", "undecided", "refused"))
     say: dict[str, t.Callable[[t.Sequence[Result]], str]] = {
-        "holds": lambda found: f"It holds for {_listed(found, asked=True)}.",
-        "fails": lambda found: f"It does not hold for {_listed(found, asked=True)}.",
+        "holds": lambda found: f"It holds for {_listed(found)}.",
+        "fails": lambda found: f"It does not hold for {_listed(found)}.",
         "undecided": _undecided,
         "refused": _refused,
     }
@@ -138,17 +142,17 @@ def sentence(verdict: str, results: t.Sequence[Result]) -> str:
     return text
 
 
-def _listed(results: t.Sequence[Result], asked: bool) -> str:
+def _listed(results: t.Sequence[Result], asked: bool = True, with_interval: bool = False) -> str:
     """Name tests with what was seen, topic by topic, and what was asked for."""
     topics: dict[tuple[str, str], list[Result]] = {}
     for result in results:
-        key = (topic(result.test), f" (asked: {margin(result.test)})" if asked else "")
+        key = (topic(result.test), f"; asked: {margin(result.test)}" if asked else "")
         topics.setdefault(key, []).append(result)
-    texts = [
-        f"{name}: {', '.join(map(seen, members[:_NAMED]))}{_more(len(members) - _NAMED)}{suffix}"
-        for (name, suffix), members in list(topics.items())[:_NAMED]
-    ]
-    return "; ".join(texts) + _more(len(topics) - _NAMED)
+    texts = []
+    for (name, suffix), members in list(topics.items())[:_NAMED]:
+        figures = ", ".join(seen(member, with_interval) for member in members[:_NAMED])
+        texts.append(f"{name} ({figures}{_more(len(members) - _NAMED)}{suffix})")
+    return ", ".join(texts) + _more(len(topics) - _NAMED)
 
 
 def _by_reason(results: t.Sequence[Result]) -> dict[str, list[Result]]:
@@ -160,7 +164,7 @@ def _by_reason(results: t.Sequence[Result]) -> dict[str, list[Result]]:
 
 def _undecided(results: t.Sequence[Result]) -> str:
     texts = [
-        f"Undecided, since {reason}: {_listed(members, asked=True)}."
+        f"Undecided, since {reason}: {_listed(members, with_interval=True)}."
         for reason, members in list(_by_reason(results).items())[:_NAMED]
     ]
     return " ".join(texts)
@@ -172,7 +176,7 @@ def _refused(results: t.Sequence[Result]) -> str:
     if emulated:
         texts.append(
             "Emulated hardware does not decide what is said of the speed of hardware: "
-            f"{_listed(emulated, asked=False)}, which holds for emulated hardware only."
+            f"{_listed(emulated, asked=False)}; this holds for emulated hardware only."
         )
     groups = _by_reason([result for result in results if result.cause != "substrate"])
     for reason, members in list(groups.items())[:_NAMED]:

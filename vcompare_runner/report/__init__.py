@@ -8,6 +8,7 @@ The same bundle gives the same bytes, on any day and machine.
 ``report.md``   the same for a merge request or a wiki
 ``report.json`` the same for programs (see ``model.build``)
 ``samples.csv`` every sample, with whether it counts and why not
+``junit.xml``   the verdicts, a test case a claim (see ``junit``)
 =============== ==========================================================
 """
 
@@ -16,8 +17,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from vcompare_runner.bundle import Bundle, load_bundle
+from vcompare_runner.claims.declared import catalogue_of
+from vcompare_runner.claims.judge import judge
 from vcompare_runner.errors import VcompareError
-from vcompare_runner.report import html, markdown, model, table
+from vcompare_runner.report import html, junit, markdown, model, table
 from vcompare_runner.statistics import analyse
 
 INDEX = "index.html"
@@ -40,12 +43,12 @@ def write_report(bundle_dir: Path, output: Path | None = None) -> Path:
 
 def write_report_of(bundle: Bundle, output: Path) -> Path:
     """Make the report of a bundle that is loaded already; see ``write_report``."""
-    figures = analyse(bundle)
-    report = model.build(bundle, figures)
+    report = build_report(bundle)
     try:
         output.mkdir(parents=True, exist_ok=True)
         _write(output / "report.json", model.to_json(report))
         _write(output / "report.md", markdown.render(report))
+        _write(output / "junit.xml", junit.render(report))
         table.write_samples(bundle.samples, output / "samples.csv")
         # Last, so that a report that can be opened is a whole one.
         return _write(output / INDEX, html.render(report))
@@ -54,6 +57,16 @@ def write_report_of(bundle: Bundle, output: Path) -> Path:
             f"the report can't be written to {output}: {error.strerror}",
             "name another folder with --output",
         ) from error
+
+
+def build_report(bundle: Bundle) -> model.Report:
+    """Compute figures and verdicts of a bundle, and put them into the content of its report.
+
+    :raises BundleError: the claims in its manifest can't be trusted.
+    """
+    figures = analyse(bundle)
+    catalogue = catalogue_of(bundle.manifest)
+    return model.build(bundle, figures, catalogue, judge(bundle, figures, catalogue))
 
 
 def _write(path: Path, text: str) -> Path:
