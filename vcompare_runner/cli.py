@@ -114,6 +114,7 @@ Examples:
   vcompare compare --profile smoke --arms bare,docker
   vcompare compare --scenarios cpu,startup --blocks 15
   vcompare compare -i inventories/metal
+  vcompare compare --claims ours.yml
   vcompare compare --dry-run
   vcompare compare --resume 20261124-101500-ab12cd
 
@@ -151,6 +152,15 @@ def compare(
     seed: t.Annotated[
         int | None, typer.Option(help="Seed of all that is drawn.", show_default="drawn")
     ] = None,
+    claims: t.Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Claims of your own (docs/claims.md), beside those that every run is judged by; "
+            "may be given several times.",
+            show_default=False,
+        ),
+    ] = None,
     accel: Accel = None,
     lab: t.Annotated[
         str | None,
@@ -181,6 +191,7 @@ def compare(
                 scenarios=scenarios,
                 blocks=blocks,
                 seed=seed,
+                claims=claims,
                 accel=accel,
                 lab=lab,
                 inventory=inventory,

@@ -106,7 +106,7 @@ def check_files(files: t.Sequence[Path]) -> tuple[schema.Claim, ...]:
     for path in files:
         name = str(path)
         if name in by_file:
-            raise UsageError(f"--claims: {name} is named twice", "name it once")
+            raise UsageError(f"{name} is named twice", "name it once")
         by_file[name] = schema.read_claims(path)
     everything = schema.merge(by_file)
     for name, claims in by_file.items():

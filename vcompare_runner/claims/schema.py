@@ -209,11 +209,11 @@ def read_claims(path: Path) -> tuple[Claim, ...]:
         data = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - is safe
     except OSError as error:
         raise UsageError(
-            f"--claims: {path} can't be read: {error.strerror}", "name a file of claims"
+            f"{path} can't be read: {error.strerror}", "name a file of claims"
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UsageError(
-            f"--claims: {path} is no YAML: {' '.join(str(error).split())}",
+            f"{path} is no YAML: {' '.join(str(error).split())}",
             "docs/claims.md shows what a file of claims looks like",
         ) from error
     return parse_claims(data, str(path))
@@ -241,7 +241,7 @@ def merge(files: t.Mapping[str, t.Sequence[Claim]]) -> tuple[Claim, ...]:
         for claim in claims:
             if claim.id in owner:
                 raise UsageError(
-                    f"--claims: {source}: claim '{claim.id}': id: {owner[claim.id]} has a claim of "
+                    f"{source}: claim '{claim.id}': id: {owner[claim.id]} has a claim of "
                     "that id already",
                     "give yours another id: a claim is never replaced by another",
                 )
@@ -264,7 +264,7 @@ def check_words(claims: t.Sequence[Claim], known: t.Sequence[Claim], source: str
         arms |= {*test.arms, *test.beside} | ({test.against} if test.against else set())
     for claim in claims:
         for test in claim.tests:
-            where = f"--claims: {source}: claim '{claim.id}': test '{test.name}'"
+            where = f"{source}: claim '{claim.id}': test '{test.name}'"
             _check(where, "scenario", [test.scenario], metrics)
             _check(where, "metric", [test.metric], metrics[test.scenario])
             _check(where, "arms", test.arms, arms)
@@ -293,7 +293,7 @@ def explain(error: pydantic.ValidationError, data: t.Any, source: str) -> tuple[
         field, _colon, text = own.partition(": ")
     remedy = _remedy(kind, field, first)
     more = error.error_count() - 1
-    message = f"--claims: {source}: {where}{field + ': ' if field else ''}{text}"
+    message = f"{source}: {where}{field + ': ' if field else ''}{text}"
     return message + (f" (and {more} more)" if more else ""), remedy
 
 

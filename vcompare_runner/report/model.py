@@ -25,6 +25,7 @@ A value that is missing is ``null``; it never becomes a number.
 from __future__ import annotations
 
 import json
+import shlex
 import typing as t
 
 from vcompare_runner.bundle import ArmPlan, Bundle, Note, ProofLine, Substrate, usable_arms
@@ -436,9 +437,12 @@ def _reproduce(bundle: Bundle) -> dict[str, str]:
     if set(arms) != set(ARMS):
         command += ["--arms", ",".join(arms)]
     command += ["--scenarios", ",".join(manifest.profile.scenarios)]
+    # The first file is the one that every run has.
+    for name in manifest.claims.files[1:] if manifest.claims else ():
+        command += ["--claims", name]
     if manifest.lab.nested and manifest.lab.acceleration:
         command += ["--accel", manifest.lab.acceleration.accel]
-    return {"measure": " ".join(command), "report": f"vcompare report {manifest.run}"}
+    return {"measure": shlex.join(command), "report": f"vcompare report {manifest.run}"}
 
 
 def emulated_hosts(report: Report) -> list[str]:

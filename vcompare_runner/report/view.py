@@ -13,7 +13,6 @@ from vcompare_runner.names import BARE
 from vcompare_runner.report.forest import MOST_POINTS
 from vcompare_runner.report.model import Report
 
-
 # More blocks than this, and more ranges of rows, are in report.json only.
 MOST_ROWS = 50
 _MOST_RANGES = 12
