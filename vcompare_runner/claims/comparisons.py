@@ -23,7 +23,7 @@ from vcompare_runner.statistics import blocks_needed, inference, order
 Outcome = t.Literal["holds", "fails", "undecided", "refused", "not run"]
 # Why a test is not decided: what would settle it follows from this.
 Cause = t.Literal[
-    "scenario", "arm", "unmeasured", "unproven", "unusable", "substrate", "gate", "noise", "blocks",
+    "scenario", "arm", "unmeasured", "unproven", "unusable", "substrate", "unknown", "gate", "noise", "blocks",
     "straddles",
 ]  # fmt: skip
 

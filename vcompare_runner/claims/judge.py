@@ -58,8 +58,10 @@ class Gates(t.Protocol):
     def refuses(self, scenario: str, arm: str, host: str) -> t.Sequence[GateResult]:
         """Return the gates that refuse the figures of an arm in a scenario."""
 
-    def aa_noise(self, scenario: str, metric: str) -> Interval | None:
-        """Return the interval of bare again / bare."""
+    def aa_noise(
+        self, scenario: str, metric: str, variant: str | None = None, host: str | None = None
+    ) -> Interval | None:
+        """Return the interval of bare again / bare: of any host, the worst."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -231,9 +233,7 @@ class _Judge:
                 result.leave_open("refused", "substrate", sentences.on_emulated(result))
                 return
             if unknown := [host for host, kind in kinds.items() if kind is None]:
-                result.leave_open(
-                    "refused", "substrate", f"what {unknown[0]} stands on is not known"
-                )
+                result.leave_open("refused", "unknown", f"what {unknown[0]} stands on is not known")
                 return
         if test.comparison != "yes_no":
             self._refuse_noise(result, other)
@@ -243,7 +243,7 @@ class _Judge:
         test = result.test
         if self.gates is None or AGAIN not in self.hosts:
             return
-        noise = self.gates.aa_noise(test.scenario, test.metric)
+        noise = self.gates.aa_noise(test.scenario, test.metric, test.variant)
         if noise is None:
             if result.interval is not None:
                 result.leave_open(
@@ -254,7 +254,8 @@ class _Judge:
             return
         limit = comparisons.half_margin_log(test, other.figures.median if other else None)
         low, high = math.log(noise.low), math.log(noise.high)
-        if limit is not None and (high - low > limit or max(abs(low), abs(high)) > limit):
+        # How far it reaches from 1, not how wide it is: to be steadily off is as bad as to scatter.
+        if limit is not None and max(abs(low), abs(high)) > limit:
             result.leave_open(
                 "refused", "noise", sentences.too_noisy(noise.low, noise.high, math.exp(limit))
             )

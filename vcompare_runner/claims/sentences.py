@@ -240,6 +240,7 @@ _ADVICE: t.Mapping[str, t.Callable[[t.Sequence[Result]], str]] = {
     "noise": lambda _found: "a quieter host (nothing else on it), or longer iterations",
     "gate": lambda _found: "a quieter host: the gates' figures say what disturbed this one",
     "substrate": lambda _found: "the same run on real hardware, or on nodes with KVM acceleration",
+    "unknown": lambda _found: "facts of the hosts that say what they stand on",
     "unproven": lambda found: (
         f"a run in which {', '.join(dict.fromkeys(r.arm for r in found))} and what it is compared "
         "with prove what they are"

@@ -36,7 +36,12 @@ RATIOS: dict[str, dict[str, float]] = {
     "fork": {"docker": 0.93, "kvm": 0.61, "xen-dom0": 0.34, "xen-pv": 0.29, "xen-pvh": 0.52},
 }
 
-HOST_OF = {"bare": "lab-linux", "bare-again": "lab-linux", "docker": "lab-linux", "kvm": "lab-linux"}
+HOST_OF = {
+    "bare": "lab-linux",
+    "bare-again": "lab-linux",
+    "docker": "lab-linux",
+    "kvm": "lab-linux",
+}
 
 PROOFS: dict[str, list[tuple[str, str, str]]] = {
     "bare-again": [("boot-id", "inside", "the host's")],
@@ -77,7 +82,9 @@ class Synthetic:
     lost: dict[str, str] = dataclasses.field(default_factory=dict)
     finished: bool = True
     # scenario → arm → what the arm's figure is of bare's.
-    ratios: t.Mapping[str, t.Mapping[str, float]] = dataclasses.field(default_factory=lambda: RATIOS)
+    ratios: t.Mapping[str, t.Mapping[str, float]] = dataclasses.field(
+        default_factory=lambda: RATIOS
+    )
     # What the manifest declares under ``claims``; none, as bundles of old had it.
     claims: dict[str, t.Any] | None = None
 
