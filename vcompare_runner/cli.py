@@ -33,6 +33,7 @@ Examples:
   vcompare compare                     build the lab, measure, report
   vcompare compare --profile smoke     does everything work here?
   vcompare runs                        what was measured before
+  vcompare calibrate                   can its verdicts be trusted?
 
 {EXIT_CODES}""",
     no_args_is_help=True,
@@ -245,6 +246,60 @@ def runs(as_json: AsJson = False) -> None:
     from vcompare_runner import commands
 
     raise typer.Exit(commands.runs(as_json))
+
+
+@app.command(
+    help="""Measure whether reports fool their readers, on noise with a known truth.
+
+Prints how often intervals hold the truth, how often reports without a true difference claim one,
+and how often planted effects are found. About a minute; exit code 1 when a bound is missed.
+
+\b
+Examples:
+  vcompare calibrate
+  vcompare calibrate --cases lognormal,bimodal --repeats 1000 --seed 7
+  vcompare calibrate --json calibration.json
+  vcompare calibrate --procedures        other intervals beside the one in use
+  vcompare calibrate --bundle latest     a real run with the arms bare and bare-again"""
+)
+def calibrate(
+    cases: t.Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME[,NAME…]", help="Kinds of noise to measure.", show_default="all"),
+    ] = None,
+    repeats: t.Annotated[
+        int, typer.Option(help="Samples drawn for each kind of noise and number of blocks.")
+    ] = 20_000,
+    on_disk: t.Annotated[
+        int,
+        typer.Option(
+            "--on-disk",
+            help="Bundles written to disk for each kind of noise and analysed like a run's.",
+        ),
+    ] = 100,
+    seed: t.Annotated[int, typer.Option(help="Seed of all that is drawn.")] = 1,
+    json_file: t.Annotated[
+        Path | None,
+        typer.Option("--json", metavar="FILE", help="Write all figures to a file, too."),
+    ] = None,
+    bundle: t.Annotated[
+        str | None,
+        typer.Option(
+            metavar="BUNDLE_OR_RUN",
+            help="Check a real run instead: bare against bare-again shows no difference.",
+        ),
+    ] = None,
+    procedures: t.Annotated[
+        bool, typer.Option("--procedures", help="Measure other intervals of the median, too.")
+    ] = False,
+) -> None:
+    """Calibrate."""
+    # Late: scipy takes a while to import.
+    from vcompare_runner.calibrate import command
+
+    raise typer.Exit(
+        command.calibrate(cases, repeats, seed, on_disk, json_file, bundle, procedures)
+    )
 
 
 @lab_app.command(

@@ -6,6 +6,7 @@
 ``inference.py`` interval and p-values of their median, Holm's correction
 ``order.py``     the order statistics behind these, for many samples at once
 ``flags.py``     trends, outliers, correlation within a series
+``remarks.py``   these flags for every arm and scenario of a run
 ``power.py``     what so many blocks can find, and how many are needed
 ``bootstrap.py`` the bootstrap that the interval is measured against
 ================ ===========================================================
@@ -17,6 +18,7 @@ from vcompare_runner.statistics.figures import (
     Comparison,
     ScenarioFigures,
     analyse,
+    block_iterations,
     block_values,
     choose_baseline,
     compare,
@@ -35,7 +37,8 @@ from vcompare_runner.statistics.inference import (
     p_equivalent,
     smallest_free_p,
 )
-from vcompare_runner.statistics.power import blocks_needed, power
+from vcompare_runner.statistics.power import blocks_needed, detection_power
+from vcompare_runner.statistics.remarks import Remark, find_remarks
 
 __all__ = [
     "LEVEL",
@@ -43,15 +46,19 @@ __all__ = [
     "ArmFigures",
     "Comparison",
     "Interval",
+    "Remark",
     "ScenarioFigures",
     "Trend",
     "analyse",
     "attainable_coverage",
+    "block_iterations",
     "block_values",
     "blocks_needed",
     "bootstrap_interval",
     "choose_baseline",
     "compare",
+    "detection_power",
+    "find_remarks",
     "holm",
     "lag_correlation",
     "median_interval",
@@ -60,7 +67,6 @@ __all__ = [
     "p_below",
     "p_either",
     "p_equivalent",
-    "power",
     "smallest_free_p",
     "trend",
     "trend_within",

@@ -1,5 +1,5 @@
 # vcompare_runner: copyright the vcompare contributors, GPL-3.0-or-later (see LICENSE)
-"""The percentile bootstrap of the median: what ``inference.median_interval`` is measured against.
+"""The bootstrap of the median: what ``inference.median_interval`` is measured against.
 
 Reports don't use it, since it covers too little with few blocks (see ``inference.py``).
 """
@@ -21,6 +21,32 @@ _RESAMPLES_SMALL = 9999
 _RESAMPLES_LARGE = 1999
 _LARGE = 200
 
+Method = t.Literal["percentile", "basic", "BCa"]
+
+
+def bootstrap_bounds(
+    values: np.ndarray, level: float, method: Method, rng: np.random.Generator, resamples: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return both ends of the bootstrap interval of the median, by ``scipy.stats.bootstrap``.
+
+    :param values: shape (…, n).
+    :returns: two arrays of shape (…).
+
+    Source: Efron and Tibshirani (1993), sections 13.3 (percentile) and 14.3 (BCa).
+    """
+    result = scipy.stats.bootstrap(
+        (values,),
+        np.median,
+        axis=-1,
+        n_resamples=resamples,
+        batch=max(1, 2_000_000 // values.size),
+        vectorized=True,
+        confidence_level=level,
+        method=method,
+        rng=rng,
+    )
+    return np.asarray(result.confidence_interval.low), np.asarray(result.confidence_interval.high)
+
 
 def bootstrap_interval(log_ratios: np.ndarray, seed: t.Sequence[int]) -> Interval | None:
     """Return the percentile bootstrap interval of the median ratio; blocks are what is drawn.
@@ -29,22 +55,17 @@ def bootstrap_interval(log_ratios: np.ndarray, seed: t.Sequence[int]) -> Interva
     :param seed: entropy; the same seed and figures give the same interval.
     :returns: ``None`` with fewer than ``MIN_PAIRS`` blocks.
 
-    Source: Efron and Tibshirani (1993), section 13.3, by ``scipy.stats.bootstrap``. The percentile
-    method, not BCa: BCa's acceleration comes from a jackknife, which is not consistent for the
-    median (same book, section 11.6).
+    The percentile method, not BCa: BCa's acceleration comes from a jackknife, which is not
+    consistent for the median (Efron and Tibshirani, section 11.6).
     """
     pairs = len(log_ratios)
     if pairs < MIN_PAIRS:
         return None
-    result = scipy.stats.bootstrap(
-        (log_ratios,),
-        np.median,
-        n_resamples=_RESAMPLES_SMALL if pairs <= _LARGE else _RESAMPLES_LARGE,
-        batch=max(1, 2_000_000 // pairs),
-        vectorized=True,
-        confidence_level=LEVEL,
-        method="percentile",
-        rng=np.random.default_rng(list(seed)),
+    low, high = bootstrap_bounds(
+        np.asarray(log_ratios, dtype=np.float64),
+        LEVEL,
+        "percentile",
+        np.random.default_rng(list(seed)),
+        _RESAMPLES_SMALL if pairs <= _LARGE else _RESAMPLES_LARGE,
     )
-    low, high = result.confidence_interval
-    return Interval(math.exp(low), math.exp(high), LEVEL, attainable_coverage(pairs))
+    return Interval(math.exp(float(low)), math.exp(float(high)), LEVEL, attainable_coverage(pairs))

@@ -119,26 +119,34 @@ def compare(
     )
 
 
-def block_values(bundle: Bundle) -> dict[SeriesKey, tuple[dict[int, float], int]]:
-    """Return for each series.
-
-    Block number → median of its used, not warm-up iterations; and how many those are.
-    """
+def block_iterations(bundle: Bundle) -> dict[SeriesKey, dict[int, np.ndarray]]:
+    """Return for each series: block number → its used iterations without warm-up, as they ran."""
     samples = bundle.samples
     chosen = np.flatnonzero(samples.used & ~samples.warmup & (samples.status == OK))
-    order = np.lexsort((samples.block[chosen], samples.series[chosen]))
+    order = np.lexsort((samples.iteration[chosen], samples.block[chosen], samples.series[chosen]))
     chosen = chosen[order]
-    result: dict[SeriesKey, tuple[dict[int, float], int]] = {key: ({}, 0) for key in samples.keys}
+    result: dict[SeriesKey, dict[int, np.ndarray]] = {key: {} for key in samples.keys}
     if not len(chosen):
         return result
     series, block, value = samples.series[chosen], samples.block[chosen], samples.value[chosen]
     starts = np.flatnonzero(np.r_[True, (np.diff(series) != 0) | (np.diff(block) != 0)])
     for group, start in zip(np.split(value, starts[1:]), starts, strict=True):
-        key = samples.keys[series[start]]
-        medians, count = result[key]
-        medians[int(block[start])] = float(np.median(group))
-        result[key] = (medians, count + len(group))
+        result[samples.keys[series[start]]][int(block[start])] = group
     return result
+
+
+def block_values(bundle: Bundle) -> dict[SeriesKey, tuple[dict[int, float], int]]:
+    """Return for each series.
+
+    Block number → median of its used, not warm-up iterations; and how many those are.
+    """
+    return {
+        key: (
+            {block: float(np.median(group)) for block, group in groups.items()},
+            sum(map(len, groups.values())),
+        )
+        for key, groups in block_iterations(bundle).items()
+    }
 
 
 def choose_baseline(host: str, bare_hosts: t.Collection[str]) -> tuple[str | None, str | None]:

@@ -21,6 +21,11 @@ import numpy as np
 import scipy.special
 import scipy.stats
 
+# Interpolation is for the tail of the 95% interval. Further out it takes the noise for more normal
+# than one knows: measured, a nominal 0.15% was 0.19% with 15 blocks of normal noise, and reports of
+# 20 tests were wrong 5.4% of the time. From here on the exact binomial steps are used.
+_INTERPOLATED_FROM = 0.025
+
 # Values that differ by less are the same: the logarithm of a ratio is not more exact than this.
 _SAME = 1e-12
 
@@ -48,6 +53,9 @@ def bounds(values: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
         smallest and the largest value, which cover 1 − 2^(1−n).
     :returns: two arrays of shape (…).
 
+    Between order statistics the ends are interpolated up to the level 95%; beyond it they are the
+    next order statistics outwards, which cover at least the level whatever the noise is.
+
     Source: Hettmansperger and Sheather (1986), formula for λ in section 2: with γ_d the coverage of
     (X_(d), X_(n+1−d)), I = (γ_d − γ) / (γ_d − γ_(d+1)) and λ = (n − d)·I / (d + (n − 2d)·I), the
     lower end is (1 − λ)·X_(d) + λ·X_(d+1), the upper one its mirror image.
@@ -56,13 +64,15 @@ def bounds(values: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
     count = ordered.shape[-1]
     tail = tails(count)
     wanted = (1.0 - level) / 2.0
-    depth = int(np.searchsorted(tail, wanted * (1 + 1e-9), side="right")) - 1
+    depth = _depth(count, wanted)
     if depth < 1:
         return ordered[..., 0], ordered[..., -1]
     if 2 * depth >= count:
         middle = np.median(ordered, axis=-1)
         return middle, middle
-    share = max(0.0, (wanted - tail[depth]) / (tail[depth + 1] - tail[depth]))
+    share = 0.0
+    if depth >= _depth(count, _INTERPOLATED_FROM):
+        share = max(0.0, (wanted - tail[depth]) / (tail[depth + 1] - tail[depth]))
     weight = (count - depth) * share / (depth + (count - 2 * depth) * share)
     low = (1 - weight) * ordered[..., depth - 1] + weight * ordered[..., depth]
     high = (1 - weight) * ordered[..., count - depth] + weight * ordered[..., count - depth - 1]
@@ -76,8 +86,9 @@ def p_above(values: np.ndarray, bound: float) -> np.ndarray:
     :returns: shape (…): the smallest α whose lower confidence bound lies above ``bound``.
 
     Within the observed values this inverts ``bounds``: I = λ·d / ((n − d) − λ·(n − 2d)), from the
-    formula there. Outside of them no procedure without assumptions can go below 2^(−n) (all values
-    on the wrong side); ``_beyond`` goes on with an assumption.
+    formula there, and the exact sign test where nothing is interpolated. Outside of them no
+    procedure without assumptions can go below 2^(−n) (all values on the wrong side); ``_beyond``
+    goes on with an assumption.
     """
     ordered = np.sort(values, axis=-1)
     count = ordered.shape[-1]
@@ -96,6 +107,7 @@ def p_above(values: np.ndarray, bound: float) -> np.ndarray:
             _share(weight, depth, count),
             1.0 - _share(1.0 - weight, count - depth, count),
         )
+        share = np.where(depth < _depth(count, _INTERPOLATED_FROM), 1.0, share)
         inside = tail[depth] + share * (tail[depth + 1] - tail[depth])
     else:
         inside = np.full(depth.shape, 0.5)
@@ -121,6 +133,11 @@ def p_equivalent(values: np.ndarray, low: float, high: float) -> np.ndarray:
     and Biopharmaceutics 15 (1987), 657-680, https://doi.org/10.1007/BF01068419.
     """
     return np.maximum(p_above(values, low), p_below(values, high))
+
+
+def _depth(count: int, wanted: float) -> int:
+    """Return the largest k with P(X_(k) > median) ≤ ``wanted``; 0 where there is none."""
+    return int(np.searchsorted(tails(count), wanted * (1 + 1e-9), side="right")) - 1
 
 
 def _share(weight: np.ndarray, depth: np.ndarray, count: int) -> np.ndarray:

@@ -19,7 +19,7 @@ from vcompare_runner.statistics.inference import LEVEL, MIN_PAIRS, median_interv
 _RESAMPLES = 1000
 
 
-def power(
+def detection_power(
     log_ratios: np.ndarray, effect_log: float, seed: t.Sequence[int], tests: int = 1
 ) -> float | None:
     """Return how likely a difference of a given size is to be shown by as many blocks again.
@@ -50,7 +50,7 @@ def powers(
     rng: np.random.Generator,
     resamples: int,
 ) -> np.ndarray:
-    """Return the power for several effects and many samples at once; see ``power``.
+    """Return the power for several effects and many samples at once; see ``detection_power``.
 
     :param values: shape (…, n).
     :param alpha: two-sided level of the test.

@@ -114,24 +114,18 @@ def test_the_interval_lies_within_the_blocks_and_holds_the_ratio(
     assert found.ratio * (1 - 1e-9) <= found.interval.high <= ratios.max() * (1 + 1e-9)
 
 
-def test_the_same_seed_gives_the_same_interval_and_another_does_not_move_it_far() -> None:
+def test_nothing_is_drawn_for_an_interval() -> None:
     rng = np.random.default_rng(5)
     bare = dict(enumerate(rng.lognormal(0, 0.1, 15)))
     arm = dict(enumerate(rng.lognormal(0.2, 0.1, 15)))
-    first, again, other = (
-        compare(arm, bare, 1).interval,
-        compare(arm, bare, 1).interval,
-        compare(arm, bare, 2).interval,
-    )
-    assert first == again
+    first = compare(arm, bare, 1).interval
     assert first is not None
-    assert other is not None
-    assert other.low == pytest.approx(first.low, rel=0.02)
+    assert first == compare(arm, bare, 2).interval
 
 
 @pytest.mark.parametrize(("blocks", "least", "most"), [(5, 0.88, 0.975), (15, 0.91, 0.995)])
-def test_coverage_on_lognormal_ratios(blocks: int, least: float, most: float) -> None:
-    """The true ratio lies in about 95% of the intervals (with 5 blocks, in at most 93.75%)."""
+def test_coverage_of_the_bootstrap(blocks: int, least: float, most: float) -> None:
+    """What the interval in use is measured against; with 5 blocks, at most 93.75%."""
     rng = np.random.default_rng(20261124)
     trials = 400
     held = 0

@@ -1,0 +1,12 @@
+# vcompare_runner: copyright the vcompare contributors, GPL-3.0-or-later (see LICENSE)
+"""Does the report fool its reader? ``vcompare calibrate`` measures it on noise with a known truth.
+
+================= ======================================================================
+``cases.py``      kinds of noise, each with a true ratio of 1
+``study.py``      coverage of intervals, wrong verdicts of whole reports, power
+``disk.py``       the same noise through real bundle files
+``procedures.py`` other intervals, measured beside the one in use
+``real.py``       a real run: bare against itself
+``command.py``    the command
+================= ======================================================================
+"""

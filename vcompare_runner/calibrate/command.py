@@ -1,0 +1,356 @@
+# vcompare_runner: copyright the vcompare contributors, GPL-3.0-or-later (see LICENSE)
+"""The command ``vcompare calibrate``: what it prints, and its exit code."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import typing as t
+from pathlib import Path
+
+from vcompare_runner.bundle import load_bundle
+from vcompare_runner.calibrate import disk, procedures, real, study
+from vcompare_runner.calibrate.cases import CASES
+from vcompare_runner.calibrate.progress import run_steps
+from vcompare_runner.calibrate.study import Figure
+from vcompare_runner.errors import EXIT_FAILED, EXIT_OK, UsageError, VcompareError
+from vcompare_runner.home import find_bundle, find_home
+from vcompare_runner.names import did_you_mean
+from vcompare_runner.statistics.inference import LEVEL
+from vcompare_runner.terminal import say, show_table, warn
+
+_LEAST_REPEATS = 100
+_PROCEDURE_REPEATS = 1000
+
+
+def calibrate(
+    cases: t.Sequence[str] | None,
+    repeats: int,
+    seed: int,
+    bundles: int,
+    json_file: Path | None,
+    bundle: str | None,
+    with_procedures: bool,
+) -> int:
+    """Calibrate on synthetic noise, or check a real run of bare against itself.
+
+    :param cases: names of ``CASES``, comma-separated or repeated; ``None``: all.
+    :returns: exit code; 1 when a bound is missed.
+    :raises UsageError: a case is not known, there are too few repeats, or the options don't fit.
+    """
+    if bundle is not None:
+        if cases is not None or with_procedures:
+            raise UsageError(
+                "--bundle checks a real run; --cases and --procedures are for synthetic noise",
+                "call it twice",
+            )
+        return _check_bundle(bundle, json_file)
+    names = _names(cases)
+    if repeats < _LEAST_REPEATS:
+        raise UsageError(
+            f"--repeats: {repeats} can't tell 93% from 97%",
+            f"take 20,000, or for a quick look 1,000; the least is {_LEAST_REPEATS}",
+        )
+    if seed < 0:
+        raise UsageError(f"--seed: {seed} is negative", "take any number from 0 up")
+    if bundles < 1:
+        raise UsageError("--on-disk: there has to be at least one bundle", "leave it out for 100")
+    if repeats < study.STRICT_FROM:
+        warn(
+            f"calibrate: with fewer than {study.STRICT_FROM:,} repeats, a figure that chance can "
+            "explain is not counted as missed (marked ~)"
+        )
+    return _measure(names, repeats, seed, bundles, json_file, with_procedures)
+
+
+def _names(cases: t.Sequence[str] | None) -> list[str]:
+    given = [name.strip() for text in cases or () for name in text.split(",") if name.strip()]
+    for name in given:
+        if name not in CASES:
+            raise UsageError(
+                f"--cases: there is no case {name}",
+                " ".join(
+                    filter(None, (did_you_mean(name, CASES), f"there are {', '.join(CASES)}"))
+                ),
+            )
+    return list(dict.fromkeys(given)) or list(CASES)
+
+
+def _measure(
+    names: t.Sequence[str],
+    repeats: int,
+    seed: int,
+    bundles: int,
+    json_file: Path | None,
+    with_procedures: bool,
+) -> int:
+    figures = run_steps(study.steps(names, repeats, seed))
+    files = run_steps(
+        [(f"{name}: bundles on disk", _disk_step(name, bundles, seed)) for name in names]
+    )
+    _show(figures, files, seed)
+    document: dict[str, t.Any] = {
+        "schema": 1,
+        "seed": seed,
+        "repeats": repeats,
+        "level": LEVEL,
+        "tests_in_a_report": study.TESTS,
+        "spread": study.SPREAD,
+        "figures": [dataclasses.asdict(figure) | {"holds": figure.holds} for figure in figures],
+        "bundles": [dataclasses.asdict(figure) | {"holds": figure.holds} for figure in files],
+    }
+    if with_procedures:
+        document["procedures"] = _procedures(names, min(repeats, _PROCEDURE_REPEATS), seed)
+    missed = [_words(figure) for figure in figures if not figure.holds]
+    missed += [
+        f"{figure.case}: {figure.differ} of {figure.intervals} intervals from bundles on disk differ"
+        for figure in files
+        if not figure.holds
+    ]
+    document["missed"] = missed
+    _write(json_file, document)
+    say()
+    if missed:
+        for words in missed:
+            say(f"MISSED: {words}")
+        return EXIT_FAILED
+    chance = sum(not figure.within for figure in figures)
+    say(
+        f"all {len(figures) + len(files)} figures are within their bounds"
+        + (f", but for {chance} that chance explains (~)" if chance else "")
+    )
+    return EXIT_OK
+
+
+def _disk_step(name: str, bundles: int, seed: int) -> t.Callable[[], list[disk.DiskFigure]]:
+    return lambda: [disk.through_files(CASES[name], bundles, seed)]
+
+
+def _show(figures: t.Sequence[Figure], files: t.Sequence[disk.DiskFigure], seed: int) -> None:
+    names = list(dict.fromkeys(figure.case for figure in figures))
+    for name in names:
+        say(f"{name}: {CASES[name].text}")
+    by_place = {(figure.kind, figure.case, figure.pairs): figure for figure in figures}
+    repeats = {figure.kind: figure.repeats for figure in figures}
+    least, most = study.COVERAGE
+    say()
+    _matrix(
+        f"Coverage of the 95% interval, {repeats['coverage']:,} samples each, by paired blocks "
+        f"(bounds {least:.0%} to {most:.0%}; * outside)",
+        "coverage",
+        names,
+        study.PAIRS,
+        by_place,
+    )
+    _matrix(
+        f"Reports with a wrong verdict, {study.TESTS} tests on true nulls, {repeats['wrong']:,} "
+        f"reports each, by paired blocks (at most {study.WRONG_AT_MOST:.0%}; in brackets without "
+        "Holm's correction)",
+        "wrong",
+        names,
+        study.REPORT_PAIRS,
+        by_place,
+    )
+    show_table(
+        ["case", "blocks", *(f"{effect:.0%} shown / stated" for effect in study.EFFECTS)],
+        [
+            [name, str(pairs), *(_shown(figures, name, pairs, effect) for effect in study.EFFECTS)]
+            for name in names
+            for pairs in study.POWER_PAIRS
+        ],
+        f"Planted effects among {study.TESTS} tests, {repeats['power']:,} samples each with a spread "
+        f"of {study.SPREAD:.0%}: how often shown, and the power that reports state "
+        f"(within {study.POWER_WITHIN:.0%}; * outside)",
+    )
+    say()
+    show_table(
+        ["case", "bundles", "intervals", "differ", "hold the truth"],
+        [
+            [
+                figure.case,
+                str(figure.bundles),
+                str(figure.intervals),
+                f"{figure.differ}{'' if figure.holds else ' *'}",
+                f"{figure.held:.1%}",
+            ]
+            for figure in files
+        ],
+        f"Through bundles on disk, {disk.BLOCKS} blocks: intervals that are not those of the drawn "
+        "values",
+    )
+    say()
+    say(f"seed {seed}; the same seed gives the same figures")
+
+
+def _matrix(
+    title: str,
+    kind: str,
+    names: t.Sequence[str],
+    pairs: t.Sequence[int],
+    figures: t.Mapping[tuple[str, str, int], Figure],
+) -> None:
+    rows = [[name, *(_cell(figures[kind, name, count]) for count in pairs)] for name in names]
+    show_table(["case", *map(str, pairs)], rows, title)
+    say()
+
+
+def _cell(figure: Figure) -> str:
+    text = f"{figure.measured:.1%}"
+    if figure.uncorrected is not None:
+        text += f" ({figure.uncorrected:.0%})"
+    return text + _mark(figure)
+
+
+def _mark(figure: Figure) -> str:
+    if figure.within:
+        return ""
+    return " ~" if figure.holds else " *"
+
+
+def _shown(figures: t.Sequence[Figure], name: str, pairs: int, effect: float) -> str:
+    figure = next(
+        figure
+        for figure in figures
+        if (figure.kind, figure.case, figure.pairs, figure.effect) == ("power", name, pairs, effect)
+    )
+    return f"{figure.measured:.0%} / {figure.stated:.0%}" + _mark(figure)
+
+
+def _words(figure: Figure) -> str:
+    low, high = figure.bounds
+    what = {
+        "coverage": "coverage",
+        "wrong": "reports with a wrong verdict",
+        "power": f"{figure.effect:.0%} shown",
+    }[figure.kind]
+    return (
+        f"{figure.case}, {figure.pairs} blocks: {what} {figure.measured:.1%} ± {figure.error:.1%}, "
+        f"bounds {low:.1%} to {high:.1%}"
+    )
+
+
+def _procedures(names: t.Sequence[str], repeats: int, seed: int) -> list[dict[str, t.Any]]:
+    measured = run_steps(
+        [
+            (
+                f"{name}: other intervals, {pairs} blocks",
+                functools.partial(_procedure_step, name, pairs, repeats, seed),
+            )
+            for name in names
+            for pairs in procedures.PROCEDURE_PAIRS
+        ]
+    )
+    by_name = {
+        (procedure, figure.case, figure.pairs): figure
+        for figures in measured
+        for procedure, figure in figures.items()
+    }
+    say()
+    show_table(
+        ["interval", "case", *map(str, procedures.PROCEDURE_PAIRS)],
+        [
+            [
+                procedure,
+                name,
+                *(_cell(by_name[procedure, name, pairs]) for pairs in procedures.PROCEDURE_PAIRS),
+            ]
+            for procedure in procedures.PROCEDURES
+            for name in names
+        ],
+        f"Coverage of other 95% intervals, {repeats:,} samples each, by paired blocks (for "
+        "comparison; * outside the bounds)",
+    )
+    return [
+        {"procedure": procedure} | dataclasses.asdict(figure)
+        for (procedure, _case, _pairs), figure in by_name.items()
+    ]
+
+
+def _procedure_step(name: str, pairs: int, repeats: int, seed: int) -> list[dict[str, Figure]]:
+    return [procedures.measure_procedures(name, pairs, repeats, seed)]
+
+
+def _check_bundle(name: str, json_file: Path | None) -> int:
+    """Check a real run: bare against itself shows no difference."""
+    result = real.compare_same(load_bundle(find_bundle(find_home(), name)))
+    show_table(
+        ["scenario", "host", "blocks", "ratio", "95% interval", "p", "p, Holm", "3/10/30% shown"],
+        [_row(test) for test in result.tests],
+        f"{real.AGAIN} against bare, run {result.run}",
+    )
+    say()
+    for text in result.skipped:
+        say(f"not tested: {text}")
+    fewest = min(len(test.comparison.blocks) for test in result.tests)
+    if fewest < real.BLOCKS_WANTED:
+        say(f"only {fewest} blocks: little would have been found; {real.BLOCKS_WANTED} are wanted")
+    outside = sum(
+        test.comparison.interval is not None and test.comparison.interval.excludes(1.0)
+        for test in result.tests
+    )
+    say(
+        f"{outside} of {len(result.tests)} uncorrected 95% intervals exclude 1 "
+        f"(by chance about {(1 - LEVEL) * len(result.tests):.1f})"
+    )
+    shown = [test for test in result.tests if test.shows_difference]
+    _write(json_file, _document(result))
+    if not shown:
+        say("no verdict of difference, as it has to be")
+        return EXIT_OK
+    for test in shown:
+        say(f"WRONG: {test.scenario}/{test.metric} on {test.host} shows a difference from itself")
+    return EXIT_FAILED
+
+
+def _row(test: real.SameArm) -> list[str]:
+    comparison = test.comparison
+    interval = comparison.interval
+    return [
+        f"{test.scenario}/{test.metric}" + (f" ({test.variant})" if test.variant else ""),
+        test.host,
+        str(len(comparison.blocks)),
+        f"{comparison.ratio:.4f}" if comparison.ratio is not None else "–",
+        f"{interval.low:.4f} to {interval.high:.4f}" if interval else "–",
+        f"{test.p:.3f}",
+        f"{test.p_adjusted:.3f}",
+        " / ".join(f"{figure:.0%}" for figure in test.power.values()),
+    ]
+
+
+def _document(result: real.SameArms) -> dict[str, t.Any]:
+    return {
+        "schema": 1,
+        "run": result.run,
+        "holds": result.holds,
+        "skipped": list(result.skipped),
+        "tests": [
+            {
+                "scenario": test.scenario,
+                "metric": test.metric,
+                "variant": test.variant,
+                "host": test.host,
+                "blocks": list(test.comparison.blocks),
+                "ratio": test.comparison.ratio,
+                "interval": dataclasses.asdict(test.comparison.interval)
+                if test.comparison.interval
+                else None,
+                "p": test.p,
+                "p_adjusted": test.p_adjusted,
+                "power": {str(effect): figure for effect, figure in test.power.items()},
+                "shows_difference": test.shows_difference,
+            }
+            for test in result.tests
+        ],
+    }
+
+
+def _write(path: Path | None, document: dict[str, t.Any]) -> None:
+    if path is None:
+        return
+    try:
+        path.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise VcompareError(
+            f"--json: {path} can't be written: {error.strerror}", "name another file"
+        ) from error
