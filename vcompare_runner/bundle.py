@@ -18,6 +18,14 @@ from pathlib import Path
 
 import pydantic
 
+from vcompare_runner import integrity
+from vcompare_runner.conditions import (
+    ArmConditions,
+    BlockClocks,
+    ControllerConditions,
+    InstanceClock,
+    noisy,
+)
 from vcompare_runner.errors import BundleError
 from vcompare_runner.lines import BROKEN_REMEDY, cut_off_text, is_cut_off
 from vcompare_runner.samples import SampleTable, read_samples
@@ -35,10 +43,16 @@ class _Model(pydantic.BaseModel):
 
 
 class Profile(_Model):
-    """What was to be measured. ``blocks`` per arm; ``scenarios`` by name."""
+    """What was to be measured.
+
+    ``blocks`` per arm, or the least number of them with ``max_blocks``; ``budget_s`` is the time
+    after which no block above the least number is begun; ``scenarios`` by name.
+    """
 
     name: str
     blocks: int = pydantic.Field(ge=1)
+    max_blocks: int | None = None
+    budget_s: float | None = None
     scenarios: list[str]
 
 
@@ -122,6 +136,7 @@ class Manifest(_Model):
     run: str
     created_at: str
     finished_at: str | None = None
+    stopped: t.Literal["blocks", "narrow", "budget"] | None = None
     profile: Profile
     seed: int = pydantic.Field(ge=0)
     arms: list[ArmPlan]
@@ -176,6 +191,8 @@ class ArmOutcome(_Model):
     arm: str
     status: Status
     reason: str | None = None
+    conditions: ArmConditions | None = None
+    clock: InstanceClock | None = None
 
 
 class BlockLine(_Model):
@@ -189,6 +206,8 @@ class BlockLine(_Model):
     controller_elapsed_s: float | None = None
     host_elapsed_s: float | None = None
     started_at: str | None = None
+    controller: ControllerConditions | None = None
+    clocks: BlockClocks | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -209,6 +228,7 @@ class Bundle:
     :param blocks: finished blocks, one per block number and host.
     :param proofs: proofs of finished blocks, one per block, host and arm.
     :param samples: all samples; ``samples.used`` marks those that count.
+    :param unusable: why the samples of a (block, host, arm) don't count, empty when they do.
     """
 
     manifest: Manifest
@@ -217,6 +237,7 @@ class Bundle:
     proofs: tuple[ProofLine, ...]
     samples: SampleTable
     notes: tuple[Note, ...]
+    unusable: t.Mapping[tuple[int, str, str], str] = dataclasses.field(default_factory=dict)
 
 
 M = t.TypeVar("M", bound=_Model)
@@ -270,8 +291,10 @@ def read_manifest(folder: Path) -> Manifest:
     return manifest
 
 
-def _read_lines(path: Path, model: type[M], notes: list[Note]) -> list[M]:
-    """Read a file of JSON lines.
+def _read_lines(
+    path: Path, model: type[M], notes: list[Note], ignored: t.Collection[int] = ()
+) -> list[M]:
+    """Read a file of JSON lines, without those that are ignored, by number.
 
     A line that was cut off while it was being written is noted and left out.
     """
@@ -280,7 +303,7 @@ def _read_lines(path: Path, model: type[M], notes: list[Note]) -> list[M]:
     records = []
     for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
         line = line.strip()
-        if not line:
+        if not line or number in ignored:
             continue
         try:
             records.append(model.model_validate_json(line))
@@ -364,9 +387,10 @@ def load_bundle(folder: Path) -> Bundle:
     """
     manifest = read_manifest(folder)
     notes: list[Note] = []
+    checked = integrity.check(folder)
     blocks = _unique_blocks(
         _of_this_run(
-            _read_lines(folder / "blocks.jsonl", BlockLine, notes),
+            _read_lines(folder / "blocks.jsonl", BlockLine, notes, checked.ignored),
             manifest.run,
             "blocks.jsonl",
             notes,
@@ -385,13 +409,47 @@ def load_bundle(folder: Path) -> Bundle:
     )
     samples, findings = read_samples(folder / "samples.jsonl")
     notes += [Note("cut-off-line", text) for text in findings]
+    integrity.check_raw(folder, checked, samples.evidence_keys())
+    notes += _integrity_notes(checked, blocks)
+    unusable = usable_arms(blocks, proofs)
+    # What an arm said of itself is nearer to it than the conditions of its turn.
+    unusable |= {place: why for place, why in noisy(blocks).items() if not unusable.get(place)}
+    for block in blocks:
+        if why := checked.untrusted.get((block.block, block.host)):
+            unusable |= {(block.block, block.host, each.arm): why for each in block.arms}
+    unusable |= {
+        place: f"{integrity.NOT_AS_WRITTEN}: {why}"
+        for place, why in samples.arms_of_evidence(checked.bad_raw).items()
+    }
     notes += [
         Note(code, text)
-        for code, text in samples.judge(
-            run=manifest.run, usable=usable_arms(blocks, proofs), blocks=blocks
-        )
+        for code, text in samples.judge(run=manifest.run, usable=unusable, blocks=blocks)
     ]
-    return Bundle(manifest, _read_facts(folder), blocks, proofs, samples, tuple(notes))
+    return Bundle(manifest, _read_facts(folder), blocks, proofs, samples, tuple(notes), unusable)
+
+
+# More findings of one kind than this are summed up: a report is to be read.
+_MOST_FINDINGS = 10
+
+
+def _integrity_notes(
+    checked: integrity.Integrity, blocks: t.Sequence[BlockLine]
+) -> t.Iterator[Note]:
+    """Tell the reader what is not as it was written."""
+    if blocks and not checked.chained:
+        yield Note(
+            "no-chain",
+            "the records of this run have no chain of hashes (an older version wrote them): a change "
+            "that was made afterwards can't be found",
+        )
+    by_code: dict[str, list[str]] = {}
+    for finding in checked.findings:
+        by_code.setdefault(finding.code, []).append(finding.text)
+    for code, texts in by_code.items():
+        for text in texts[:_MOST_FINDINGS]:
+            yield Note(code, text)
+        if len(texts) > _MOST_FINDINGS:
+            yield Note(code, f"and {len(texts) - _MOST_FINDINGS} more of the kind {code}")
 
 
 def usable_arms(

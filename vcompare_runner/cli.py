@@ -114,6 +114,7 @@ Examples:
   vcompare compare
   vcompare compare --profile smoke --arms bare,docker
   vcompare compare --scenarios cpu,startup --blocks 15
+  vcompare compare --profile standard --budget 2h
   vcompare compare -i inventories/metal
   vcompare compare --claims ours.yml
   vcompare compare --dry-run
@@ -147,7 +148,19 @@ def compare(
     blocks: t.Annotated[
         int | None,
         typer.Option(
-            help="Blocks to measure; intervals need 5 or more.", show_default="the profile's"
+            help="Blocks to measure (with --budget: at least); intervals need 5 or more.",
+            show_default="the profile's",
+        ),
+    ] = None,
+    budget: t.Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help=(
+                "Measure until every open claim's interval is narrow enough, or until this time "
+                "(20m, 2h, 1h30m) is up."
+            ),
+            show_default="none",
         ),
     ] = None,
     seed: t.Annotated[
@@ -191,6 +204,7 @@ def compare(
                 arms=arms,
                 scenarios=scenarios,
                 blocks=blocks,
+                budget=budget,
                 seed=seed,
                 claims=claims,
                 accel=accel,

@@ -26,7 +26,7 @@ from vcompare_runner.errors import (
 from vcompare_runner.events import RunState
 from vcompare_runner.interrupt import Interrupt
 from vcompare_runner.inventory import Inventory, read_inventory
-from vcompare_runner.progress import duration, make_progress
+from vcompare_runner.progress import at_least, duration, make_progress
 from vcompare_runner.project import Project, find_project
 from vcompare_runner.terminal import say, show_error, show_table, warn
 
@@ -42,6 +42,7 @@ class CompareOptions:
     arms: list[str] | None = None
     scenarios: list[str] | None = None
     blocks: int | None = None
+    budget: str | None = None
     seed: int | None = None
     claims: list[Path] | None = None
     accel: str | None = None
@@ -53,7 +54,17 @@ class CompareOptions:
 
 
 # These decide what a run is: a run that goes on keeps them.
-_FIXED_BY_RESUME = ("profile", "arms", "scenarios", "blocks", "seed", "claims", "accel", "lab")
+_FIXED_BY_RESUME = (
+    "profile",
+    "arms",
+    "scenarios",
+    "blocks",
+    "budget",
+    "seed",
+    "claims",
+    "accel",
+    "lab",
+)
 
 
 def compare(options: CompareOptions) -> int:
@@ -75,9 +86,11 @@ def compare(options: CompareOptions) -> int:
     folder = homes.make_private(home / "runs" / request.run)
     homes.make_private(folder / "events")
     plans.save_request(dataclasses.replace(request, inventory=str(source.absolute())), folder)
-    state = RunState(plan.hosts, plan.blocks)
+    more = plan.max_blocks > plan.blocks
+    state = RunState(plan.hosts, plan.blocks, at_least=more)
     say(
-        f"run {request.run}: {_count(len(plan.arms), 'arm')}, {_count(plan.blocks, 'block')}, "
+        f"run {request.run}: {_count(len(plan.compared), 'arm')}, "
+        f"{at_least(more)}{_count(plan.blocks, 'block')}, "
         f"home {home}"
     )
     outcome = _play(
@@ -105,6 +118,7 @@ def _request(options: CompareOptions, home: Path) -> plans.Request:
             claims=options.claims,
             accel=options.accel,
             inventory=options.inventory.absolute() if options.inventory else None,
+            budget=options.budget,
         )
     given = [f"--{name}" for name in _FIXED_BY_RESUME if getattr(options, name) is not None]
     if given:
@@ -272,7 +286,7 @@ def _show_plan(
         say(f"would go on with run {request.run} ({done} of {plan.blocks} blocks are done)")
     else:
         say("would measure (nothing was made):")
-    show_table(["arm", "host"], [[arm, host] for arm, host in plan.arms])
+    show_table(["arm", "host"], [[arm, host] for arm, host in plan.compared])
     say()
     for label, value in _plan_facts(plan, project, inventory, home):
         say(f"{label + ':':<12}{value}")
@@ -283,6 +297,7 @@ def _plan_facts(
 ) -> list[tuple[str, str]]:
     request = plan.request
     instances = plan.blocks * len(plan.arms)
+    more = at_least(plan.max_blocks > plan.blocks)
     facts = [
         (
             "profile",
@@ -293,9 +308,10 @@ def _plan_facts(
         ("scenarios", ", ".join(plan.scenarios)),
         (
             "blocks",
-            f"{plan.blocks} on each of {_count(len(plan.hosts), 'host')}: "
-            f"{_count(instances, 'fresh instance')}",
+            f"{more}{plan.blocks} on each of {_count(len(plan.hosts), 'host')}: "
+            f"{more}{_count(instances, 'fresh instance')}, bare twice in each block",
         ),
+        *_stopping(plan),
         (
             "time",
             f"workloads alone at least {duration(plan.least_seconds)}; building and booting come "
@@ -308,9 +324,21 @@ def _plan_facts(
     ]
     nodes = inventory.groups.get("lab_nodes", ())
     if nodes:
-        facts.insert(4, ("lab", f"{request.lab}: {_lab_size(nodes, project, inventory)}"))
-        facts.insert(5, ("free now", _free(home)))
+        place = [label for label, _value in facts].index("seed")
+        facts.insert(place, ("lab", f"{request.lab}: {_lab_size(nodes, project, inventory)}"))
+        facts.insert(place + 1, ("free now", _free(home)))
     return facts
+
+
+def _stopping(plan: plans.Plan) -> list[tuple[str, str]]:
+    """Say when a run without a fixed number of blocks ends."""
+    if plan.max_blocks <= plan.blocks:
+        return []
+    budget_s = plan.request.budget_s
+    limit = f"{plan.max_blocks} blocks"
+    if budget_s is not None:
+        limit = f"{duration(budget_s)} of measuring, or {limit}"
+    return [("ends", f"when every open claim's interval is narrow enough, or after {limit}")]
 
 
 def _lab_size(nodes: t.Sequence[str], project: Project, inventory: Inventory) -> str:

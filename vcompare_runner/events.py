@@ -14,6 +14,7 @@ import re
 import typing as t
 
 MEASURE_ACTIONS = frozenset({"vcompare.lab.measure", "measure"})
+NEXT_ACTIONS = frozenset({"vcompare.lab.measure_next", "measure_next"})
 
 Event = t.Mapping[str, t.Any]
 
@@ -56,7 +57,10 @@ class Failure:
 
 @dataclasses.dataclass(frozen=True)
 class MeasuredBlock:
-    """The result of the measuring task for one block of one host."""
+    """The result of the measuring task for one block of one host.
+
+    :param blocks: of the run; with ``at_least`` there may be more.
+    """
 
     host: str
     block: int
@@ -64,6 +68,7 @@ class MeasuredBlock:
     arms: tuple[tuple[str, str, str | None], ...]
     samples: int
     skipped: bool
+    at_least: bool = False
 
 
 class RunState:
@@ -71,11 +76,16 @@ class RunState:
 
     :param hosts: hosts that will be measured, when they are known beforehand.
     :param blocks: blocks of each host, when known beforehand.
+    :param at_least: there may be more blocks than that.
     """
 
-    def __init__(self, hosts: t.Iterable[str] = (), blocks: int | None = None) -> None:
+    def __init__(
+        self, hosts: t.Iterable[str] = (), blocks: int | None = None, at_least: bool = False
+    ) -> None:
         self.hosts = list(dict.fromkeys(hosts))
         self.blocks = blocks
+        self.at_least = at_least
+        self.stopped = ""
         self.stages: list[Stage] = []
         self.task = ""
         self.busy: dict[str, tuple[str, float]] = {}
@@ -176,6 +186,8 @@ class RunState:
         result = data.get("res") or {}
         self.results[str(data.get("task") or "")] = result
         self._take_measured(data, result)
+        if _action(data) & NEXT_ACTIONS and result.get("stopped"):
+            self.stopped, self.at_least = str(result["stopped"]), False
 
     def _on_runner_item_on_ok(self, data: Event) -> None:
         self._take_measured(data, data.get("res") or {})
@@ -230,7 +242,10 @@ class RunState:
             return
         host = str(result.get("host") or data.get("host"))
         if isinstance(result.get("blocks"), int):
-            self.blocks = result["blocks"]
+            # A host that is behind does not know of the blocks that others have begun.
+            self.blocks = max(self.blocks or 0, result["blocks"])
+        if isinstance(result.get("at_least"), bool):
+            self.at_least = result["at_least"]
         if host not in self.hosts:
             self.hosts.append(host)
         block = MeasuredBlock(
@@ -243,6 +258,7 @@ class RunState:
             ),
             samples=result.get("samples") or 0,
             skipped=bool(result.get("skipped")),
+            at_least=self.at_least,
         )
         self.measured[host, block.block] = block
         if block.skipped and not any(not other.skipped for other in self.measured.values()):
@@ -253,10 +269,12 @@ class RunState:
 
 def is_measuring(data: Event) -> bool:
     """Say whether an event is of the measuring task."""
-    return (
-        data.get("resolved_action", data.get("task_action")) in MEASURE_ACTIONS
-        or data.get("task_action") in MEASURE_ACTIONS
-    )
+    return bool(_action(data) & MEASURE_ACTIONS)
+
+
+def _action(data: Event) -> set[str]:
+    """The names that the action of an event's task goes by."""
+    return {str(data.get("resolved_action")), str(data.get("task_action"))}
 
 
 def event_time(event: Event) -> float | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from vcompare_runner.bundle import Manifest, read_manifest
 from vcompare_runner.errors import BundleError, UsageError
-from vcompare_runner.names import did_you_mean
+from vcompare_runner.names import compared, did_you_mean
 
 RUN_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
 
@@ -157,7 +157,7 @@ def summarise_run(folder: Path) -> RunSummary:
         substrate=sorted({plan.substrate for plan in manifest.arms if plan.substrate}),
         blocks_done=count_blocks(folder, manifest),
         blocks_planned=manifest.profile.blocks,
-        arms=list(dict.fromkeys(plan.arm for plan in planned)),
+        arms=compared(dict.fromkeys(plan.arm for plan in planned)),
         status="finished" if manifest.finished_at else "unfinished",
         problem=None,
         folder=str(folder),

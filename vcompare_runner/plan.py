@@ -12,9 +12,10 @@ from pathlib import Path
 
 from vcompare_runner.bundle import read_manifest
 from vcompare_runner.claims.declared import check_files
+from vcompare_runner.duration import parse_duration
 from vcompare_runner.errors import BundleError, UsageError
 from vcompare_runner.inventory import Inventory
-from vcompare_runner.names import ACCELERATIONS, ARMS, BARE, did_you_mean
+from vcompare_runner.names import ACCELERATIONS, AGAIN, ARMS, BARE, compared, did_you_mean
 from vcompare_runner.project import Project
 
 LAB_NAME = re.compile(r"[a-z][a-z0-9-]{0,19}")
@@ -28,6 +29,7 @@ REQUEST_FILE = Path("events", "request.json")
 class Profile:
     """A profile as the collection has it.
 
+    :param blocks: the least number of them; ``max_blocks`` is the greatest.
     :param seconds: how long one iteration of a workload runs.
     :param fixed_work: scenarios that do a fixed amount of work instead.
     """
@@ -35,6 +37,7 @@ class Profile:
     name: str
     description: str
     blocks: int
+    max_blocks: int
     iterations: int
     seconds: float
     scenarios: tuple[str, ...]
@@ -47,6 +50,8 @@ class Request:
 
     :param seed: always set, so that the run can be repeated.
     :param claims: absolute paths of the user's files of claims.
+    :param blocks: exactly so many; with a budget, so many at least.
+    :param budget_s: measure until every open claim is narrow enough, or until this time is up.
     """
 
     run: str
@@ -59,6 +64,7 @@ class Request:
     claims: tuple[str, ...] = ()
     accel: str | None = None
     inventory: str | None = None
+    budget_s: int | None = None
 
     def extra_vars(self, home: Path, keep_running: bool) -> dict[str, t.Any]:
         """Return the variables that the playbooks take (docs/contracts.md, "Inventory")."""
@@ -77,6 +83,8 @@ class Request:
             variables["vcompare_blocks"] = self.blocks
         if self.claims:
             variables["vcompare_claims"] = list(self.claims)
+        if self.budget_s is not None:
+            variables["vcompare_budget"] = self.budget_s
         if self.accel is not None:
             variables["vcompare_accel"] = self.accel
         if keep_running:
@@ -86,13 +94,23 @@ class Request:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What will be done: for ``--dry-run``, and for knowing how far a run is."""
+    """What will be done: for ``--dry-run``, and for knowing how far a run is.
+
+    :param blocks: the least number of blocks; there are more, up to ``max_blocks``, while an open
+        claim's interval is too wide and there is time.
+    """
 
     request: Request
     profile: Profile
     arms: tuple[tuple[str, str], ...]
     scenarios: tuple[str, ...]
     blocks: int
+    max_blocks: int
+
+    @property
+    def compared(self) -> list[tuple[str, str]]:
+        """The arms that are compared, each with its host."""
+        return [(arm, host) for arm, host in self.arms if arm != AGAIN]
 
     @property
     def hosts(self) -> list[str]:
@@ -160,6 +178,7 @@ def read_profiles(project: Project) -> dict[str, Profile]:
                 name=name,
                 description=str(entry.get("description", "")),
                 blocks=int(entry["blocks"]),
+                max_blocks=int(entry.get("max_blocks", entry["blocks"])),
                 iterations=int(entry.get("iterations", 1)),
                 seconds=float(entry.get("seconds", 0)),
                 scenarios=tuple(entry["scenarios"]),
@@ -184,13 +203,15 @@ def new_request(
     accel: str | None,
     inventory: Path | None,
     claims: t.Sequence[Path] | None = None,
+    budget: str | None = None,
 ) -> Request:
     """Check what was asked for, as far as it can be without looking at the collection.
 
     :raises UsageError: an option is wrong.
     """
     check_lab_name(lab)
-    words = split_words(arms)
+    # Bare's second measurement comes with bare; whoever names it asks for nothing else.
+    words = tuple(compared(split_words(arms)))
     check_words("--arms", words, ARMS)
     if words and BARE not in words:
         raise UsageError(
@@ -220,6 +241,7 @@ def new_request(
         claims=tuple(str(path) for path in files),
         accel=check_accel(accel),
         inventory=str(inventory) if inventory else None,
+        budget_s=None if budget is None else parse_duration("--budget", budget),
     )
 
 
@@ -253,10 +275,26 @@ def make_plan(request: Request, project: Project, inventory: Inventory) -> Plan:
     return Plan(
         request=request,
         profile=profile,
-        arms=tuple(pair for pair in carried if not request.arms or pair[0] in request.arms),
+        # Of the arms, bare is among those that were asked for: see `new_request`.
+        arms=tuple(
+            pair for pair in carried if not request.arms or pair[0] in (*request.arms, AGAIN)
+        ),
         scenarios=request.scenarios or profile.scenarios,
         blocks=request.blocks or profile.blocks,
+        max_blocks=_max_blocks(request, profile),
     )
+
+
+# With a budget the time is what ends a run; this many blocks end one whose budget was a slip.
+BUDGET_MAX_BLOCKS = 200
+
+
+def _max_blocks(request: Request, profile: Profile) -> int:
+    """Return the greatest number of blocks, as the role ``measure`` works it out."""
+    least = request.blocks or profile.blocks
+    if request.budget_s is not None:
+        return max(least, BUDGET_MAX_BLOCKS)
+    return least if request.blocks else max(least, profile.max_blocks)
 
 
 def _group_of(arm: str) -> str:
@@ -296,8 +334,13 @@ def load_request(folder: Path) -> Request:
         lab=manifest.lab.name or DEFAULT_LAB,
         profile=manifest.profile.name,
         seed=manifest.seed,
-        arms=tuple(dict.fromkeys(plan.arm for plan in manifest.arms if plan.planned)),
+        arms=tuple(compared(dict.fromkeys(plan.arm for plan in manifest.arms if plan.planned))),
         scenarios=tuple(manifest.profile.scenarios),
-        blocks=manifest.profile.blocks,
+        # The profile's own least number is not given again: given, it would be the only one.
+        blocks=manifest.profile.blocks
+        if manifest.profile.budget_s
+        or manifest.profile.max_blocks in (None, manifest.profile.blocks)
+        else None,
+        budget_s=int(manifest.profile.budget_s) if manifest.profile.budget_s else None,
         accel=manifest.lab.acceleration.accel if manifest.lab.acceleration else None,
     )

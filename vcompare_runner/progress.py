@@ -96,15 +96,21 @@ def outcome_words(block: MeasuredBlock) -> str:
 
 def block_words(block: MeasuredBlock, state: RunState, now: float) -> str:
     """Say that a block is done, how far the run is, and how long it will take."""
+    of = f"{at_least(block.at_least)}{block.blocks}"
     if block.skipped:
-        return f"{block.host}: block {block.block} of {block.blocks} was measured before"
-    words = f"{block.host}: block {block.block} of {block.blocks} done ({outcome_words(block)})"
+        return f"{block.host}: block {block.block} of {of} was measured before"
+    words = f"{block.host}: block {block.block} of {of} done ({outcome_words(block)})"
     if state.total:
-        words += f"; {state.done} of {state.total} blocks"
+        words += f"; {state.done} of {at_least(state.at_least)}{state.total} blocks"
         remaining = state.remaining_s(now)
         if remaining is not None and state.left:
             words += f", {about(remaining)}"
     return words
+
+
+def at_least(more: bool) -> str:
+    """Words before a number of blocks that may grow."""
+    return "at least " if more else ""
 
 
 class PlainProgress:
@@ -271,14 +277,16 @@ class LiveProgress:
             and self.state.stage.name == "measure"
             and self.state.blocks
         ):
-            block = min(self.state.current_block(host), self.state.blocks)
-            return f"block {block} of {self.state.blocks}, {task}"
+            block = self.state.current_block(host)
+            if not self.state.at_least:
+                block = min(block, self.state.blocks)
+            return f"block {block} of {at_least(self.state.at_least)}{self.state.blocks}, {task}"
         return task
 
     def _measuring(self, now: float) -> rich.console.RenderableType:
         done, total = self.state.done, self.state.total or 1
         remaining = self.state.remaining_s(now)
-        words = f"{done} of {total} blocks"
+        words = f"{done} of {at_least(self.state.at_least)}{total} blocks"
         if remaining is not None and self.state.left:
             words += f", {about(remaining)}"
         grid = rich.table.Table.grid(padding=(0, 1))

@@ -147,6 +147,7 @@ class SampleTable:
     :param value: the figure in the series' unit; NaN where a sample has none.
     :param used: whether a sample counts (see ``judge``); ``why_not`` says why one does not.
     :param status: ``OK``, ``FAILED`` or ``REFUSED``.
+    :param line: which line of the file each is; empty when they come from none.
     """
 
     keys: list[SeriesKey]
@@ -166,6 +167,7 @@ class SampleTable:
     evidence: list[str | None]
     used: np.ndarray
     why_not: dict[int, str]
+    line: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
     def __len__(self) -> int:
         return len(self.series)
@@ -182,6 +184,7 @@ class SampleTable:
         notes: list[tuple[str, str]] = []
         notes += self._leave_out_other_runs(run)
         notes += self._leave_out_blocks(usable, {(block.block, block.host) for block in blocks})
+        notes += self._leave_out_times()
         notes += self._leave_out_values()
         notes += self._leave_out_duplicates()
         return notes
@@ -192,7 +195,24 @@ class SampleTable:
         return (
             f"{key.scenario}/{key.metric} of {key.arm} on {key.host}, block {self.block[index]}, "
             f"iteration {self.iteration[index]}"
+            + (f" (samples.jsonl, line {self.line[index]})" if len(self.line) else "")
         )
+
+    def evidence_keys(self) -> set[str]:
+        """Return the raw texts that samples name."""
+        return {key for key in self.evidence if key is not None}
+
+    def arms_of_evidence(self, keys: t.Mapping[str, str]) -> dict[tuple[int, str, str], str]:
+        """Return each (block, host, arm) whose samples name one of these raw texts, with its words."""
+        found: dict[tuple[int, str, str], str] = {}
+        if not keys:
+            return found
+        for index, evidence in enumerate(self.evidence):
+            if evidence in keys:
+                series = self.keys[self.series[index]]
+                place = (int(self.block[index]), series.host, series.arm)
+                found.setdefault(place, keys[t.cast(str, evidence)])
+        return found
 
     def _leave_out(self, indices: np.ndarray, why: str) -> None:
         self.used[indices] = False
@@ -248,6 +268,24 @@ class SampleTable:
                     "not used",
                 )
             )
+        return notes
+
+    def _leave_out_times(self) -> list[tuple[str, str]]:
+        """Leave out samples whose own times can't be: negative, or no number."""
+        notes: list[tuple[str, str]] = []
+        for name in ("host_elapsed_s", "guest_elapsed_s"):
+            column = getattr(self, name)
+            times = np.array(column, dtype=np.float64)
+            given = np.array([value is not None for value in column], dtype=bool)
+            with np.errstate(invalid="ignore"):
+                wrong = np.flatnonzero(given & ~(np.isfinite(times) & (times >= 0)))
+            for value in sorted({repr(float(times[index])) for index in wrong}):
+                same = np.array(
+                    [index for index in wrong if repr(float(times[index])) == value], dtype=np.int64
+                )
+                text = f"impossible {name} {value}"
+                self._leave_out(same, text)
+                notes.append(("impossible-value", f"{text}, left out: {self._name_some(same)}"))
         return notes
 
     def _leave_out_values(self) -> list[tuple[str, str]]:
@@ -348,13 +386,14 @@ def read_samples(path: Path) -> tuple[SampleTable, list[str]]:
     findings: list[str] = []
     codes: dict[tuple[str, ...], int] = {}
     series: list[int] = []
-    columns: dict[str, list[t.Any]] = {name: [] for name in COLUMNS}
+    columns: dict[str, list[t.Any]] = {name: [] for name in (*COLUMNS, "line")}
     if path.exists():
         with path.open("rb") as lines, _no_collection():
             first = 1
             while chunk := list(itertools.islice(lines, _CHUNK)):
                 parsed = _parse_chunk(path, chunk, first, findings)
                 if parsed is not None:
+                    parsed.setdefault("line", list(range(first, first + len(chunk))))
                     for name, column in parsed.items():
                         columns[name] += column
                     keys = zip(*(parsed[field] for field in SeriesKey._fields), strict=True)
@@ -380,6 +419,7 @@ def read_samples(path: Path) -> tuple[SampleTable, list[str]]:
             evidence=columns["evidence"],
             used=np.ones(len(series), dtype=bool),
             why_not={},
+            line=np.array(columns["line"], dtype=np.int64),
         ),
         findings,
     )
@@ -411,7 +451,7 @@ def _types_hold(columns: t.Mapping[str, list[t.Any]]) -> bool:
 def _parse_lines(
     path: Path, chunk: list[bytes], first: int, findings: list[str]
 ) -> dict[str, list[t.Any]] | None:
-    columns: dict[str, list[t.Any]] = {name: [] for name in COLUMNS}
+    columns: dict[str, list[t.Any]] = {name: [] for name in (*COLUMNS, "line")}
     for number, line in enumerate(chunk, start=first):
         line = line.strip()
         if not line:
@@ -429,6 +469,7 @@ def _parse_lines(
                 f"{where + ': ' if where else ''}{problem['msg']}",
                 BROKEN_REMEDY,
             ) from error
+        columns["line"].append(number)
         for name in COLUMNS:
             columns[name].append(
                 sample.schema_version if name == "schema" else getattr(sample, name)

@@ -13,6 +13,7 @@ from pathlib import Path
 import ansible.release
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+from ansible_collections.vcompare.lab.plugins.plugin_utils.budget import seconds_of
 from ansible_collections.vcompare.lab.plugins.plugin_utils.bundle import (
     Bundle,
     BundleError,
@@ -45,6 +46,8 @@ class ActionModule(ActionBase):
                 "run": {"type": "str"},
                 "state": {"type": "str", "choices": ["open", "closed"], "default": "open"},
                 "profile": {"type": "dict"},
+                "budget": {"type": "str"},
+                "stopped": {"type": "str", "choices": ["", "blocks", "narrow", "budget"]},
                 "seed": {"type": "int"},
                 "hosts": {"type": "dict"},
                 "lab": {"type": "dict"},
@@ -65,7 +68,7 @@ class ActionModule(ActionBase):
         bundle = Bundle(Path(arguments["home"]) / "runs" / run)
         try:
             if arguments["state"] == "closed":
-                return self._close(bundle)
+                return self._close(bundle, arguments["stopped"] or None)
             return self._open(bundle, run, arguments)
         except (BundleError, ClaimsError, OSError) as error:
             raise AnsibleActionFail(str(error)) from error
@@ -75,6 +78,13 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(f"a seed is not negative: {arguments['seed']}")
         # Also in check mode: what is wrong with them is said before anything is made.
         declared = declare(catalogues) if (catalogues := arguments["claims"]) else None
+        try:
+            budget_s = seconds_of(arguments["budget"])
+        except ValueError as error:
+            raise AnsibleActionFail(f"vcompare_budget: {error}") from None
+        profile = dict(arguments["profile"])
+        if budget_s is not None:
+            profile["budget_s"] = budget_s
         if self._task.check_mode:
             there = (bundle.path / "manifest.json").exists()
             return {
@@ -87,7 +97,7 @@ class ActionModule(ActionBase):
         manifest, resumed = bundle.open(
             {
                 "run": run,
-                "profile": arguments["profile"],
+                "profile": profile,
                 "seed": arguments["seed"],
                 "arms": planned_arms(arguments["hosts"]),
                 "lab": arguments["lab"],
@@ -114,13 +124,13 @@ class ActionModule(ActionBase):
             "resumed": resumed,
         }
 
-    def _close(self, bundle: Bundle) -> dict[str, t.Any]:
+    def _close(self, bundle: Bundle, stopped: str | None) -> dict[str, t.Any]:
         if not bundle.path.is_dir():
             raise AnsibleActionFail(f"there is no bundle {bundle.path}")
         result = {"run": bundle.path.name, "path": str(bundle.path)}
         if self._task.check_mode:
             return {**result, "changed": True, "finished_at": None, "missing": []}
-        manifest, missing = bundle.close()
+        manifest, missing = bundle.close(stopped)
         return {
             **result,
             "changed": not missing,

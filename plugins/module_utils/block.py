@@ -192,6 +192,8 @@ class _Turn:
         self._clocks: list[tuple[float, float, float]] = []
         # what else the host did; None when the turn did not get as far as looking
         self.conditions: Record | None = None
+        # how its clock went on beside the host's; None when it was not looked at
+        self.clock: Record | None = None
         self._quiet_cpus: float | None = None
         self._before: tuple[conditions.Conditions, float] | None = None
         self._pending = dict.fromkeys(plan.scenarios)
@@ -206,6 +208,7 @@ class _Turn:
             "status": self.status,
             "reason": self.reason or None,
             "conditions": self.conditions,
+            "clock": self.clock,
             "phases_s": {name: round(spent, 3) for name, spent in self.phases.items()},
         }
 
@@ -473,6 +476,11 @@ class _Turn:
         verdict = clock_doubt(first, last)
         inside = last[2] - first[2]
         outside = last[1] - first[0]
+        self.clock = {
+            "instance_s": round(inside, 2),
+            "host_least_s": round(last[0] - first[1], 3),
+            "host_most_s": round(outside, 3),
+        }
         self.evidence.keep(
             f"clocks of {self.arm} in block {self.plan.block}: {first} {last}"
             f" {verdict or 'agree'}\n"

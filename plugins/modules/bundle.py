@@ -36,7 +36,20 @@ options:
   profile:
     description:
       - What is measured, with C(name), C(blocks) and C(scenarios) at least.
+      - C(blocks) is the number of blocks. With a greater C(max_blocks) it is the least number, and
+        M(vcompare.lab.measure_next) decides whether there are more.
     type: dict
+  budget:
+    description:
+      - How long may be measured, like V(20m), V(2h), V(1h30m), or a number of seconds. The least
+        number of blocks is measured in any case.
+    type: str
+  stopped:
+    description:
+      - Why there are no more blocks, as M(vcompare.lab.measure_next) says; it is noted with
+        O(state=closed).
+    type: str
+    choices: ['', blocks, narrow, budget]
   seed:
     description:
       - What the order of the arms is drawn from. Without it, one is drawn, or the resumed run's is

@@ -35,11 +35,9 @@ from vcompare_runner.claims.bands import Held, find, hold
 from vcompare_runner.claims.comparisons import Result
 from vcompare_runner.claims.declared import Catalogue
 from vcompare_runner.claims.schema import Claim, ClaimTest
-from vcompare_runner.names import NESTED_TCG
+from vcompare_runner.names import AGAIN, NESTED_TCG
 from vcompare_runner.samples import NO_REASON, OK
 from vcompare_runner.statistics import ArmFigures, Interval, ScenarioFigures, holm
-
-AGAIN = "bare-again"
 
 Record = dict[str, t.Any]
 

@@ -20,7 +20,8 @@ from vcompare_runner.bundle import Bundle, load_bundle
 from vcompare_runner.claims.declared import catalogue_of
 from vcompare_runner.claims.judge import judge
 from vcompare_runner.errors import VcompareError
-from vcompare_runner.report import html, junit, markdown, model, table
+from vcompare_runner.gates import judge_gates
+from vcompare_runner.report import gates_section, html, junit, markdown, model, table
 from vcompare_runner.statistics import analyse
 
 INDEX = "index.html"
@@ -60,13 +61,15 @@ def write_report_of(bundle: Bundle, output: Path) -> Path:
 
 
 def build_report(bundle: Bundle) -> model.Report:
-    """Compute figures and verdicts of a bundle, and put them into the content of its report.
+    """Compute figures, gates and verdicts of a bundle: the content of its report.
 
     :raises BundleError: the claims in its manifest can't be trusted.
     """
     figures = analyse(bundle)
+    gates = judge_gates(bundle, figures)
     catalogue = catalogue_of(bundle.manifest)
-    return model.build(bundle, figures, catalogue, judge(bundle, figures, catalogue))
+    claims = judge(bundle, figures, catalogue, gates)
+    return gates_section.add(model.build(bundle, figures, catalogue, claims), gates)
 
 
 def _write(path: Path, text: str) -> Path:

@@ -11,6 +11,7 @@ Keys:
 ``arms``       per arm and host: proven, proofs, blocks, reason when refused
 ``scenarios``  per scenario and metric, per arm: median, blocks, ratio to bare, interval, and the
                published figures that they are held against
+``gates``      per gate: what it asks, its limit, what it found, what it refused
 ``claims``     per claim: verdict, sentence, what would settle it, tests (``claims/judge.py``)
 ``catalogue``  where the claims are from, and whether the run declared them before it began
 ``needs``      per need of a reader: the arms that confirmed claims favour, and which claims
@@ -31,7 +32,8 @@ import typing as t
 from vcompare_runner.bundle import ArmPlan, Bundle, Note, ProofLine, Substrate, usable_arms
 from vcompare_runner.claims.bands import Held, held_figures
 from vcompare_runner.claims.declared import Catalogue
-from vcompare_runner.names import ARMS, BARE, NESTED_TCG, arm_order
+from vcompare_runner.duration import write_duration
+from vcompare_runner.names import AGAIN, ARMS, BARE, NESTED_TCG, arm_order
 from vcompare_runner.samples import NO_REASON, OK
 from vcompare_runner.statistics import MIN_PAIRS, ArmFigures, Comparison, ScenarioFigures
 
@@ -60,7 +62,9 @@ def build(
             "complete": manifest.finished_at is not None,
             "profile": manifest.profile.model_dump(),
             "seed": manifest.seed,
-            "blocks_planned": manifest.profile.blocks,
+            "blocks_planned": max(manifest.profile.blocks, _blocks_finished(bundle)),
+            "blocks_at_most": manifest.profile.max_blocks or manifest.profile.blocks,
+            "stopped": manifest.stopped,
             "blocks_finished": _blocks_finished(bundle),
         },
         "substrate": _substrates(bundle),
@@ -140,7 +144,7 @@ class _Outcome(t.NamedTuple):
 
 def _outcomes(bundle: Bundle) -> dict[tuple[str, str], list[_Outcome]]:
     """Return the outcomes of every (arm, host), by block."""
-    unusable = usable_arms(bundle.blocks, bundle.proofs)
+    unusable = bundle.unusable or usable_arms(bundle.blocks, bundle.proofs)
     found: dict[tuple[str, str], list[_Outcome]] = {}
     for block in bundle.blocks:
         for outcome in block.arms:
@@ -431,9 +435,11 @@ def _own_notes(bundle: Bundle, figures: t.Sequence[ScenarioFigures]) -> list[Not
 
 def _reproduce(bundle: Bundle) -> dict[str, str]:
     manifest = bundle.manifest
-    arms = sorted({plan.arm for plan in manifest.arms if plan.planned}, key=arm_order)
+    arms = sorted({plan.arm for plan in manifest.arms if plan.planned} - {AGAIN}, key=arm_order)
     command = ["vcompare", "compare", "--profile", manifest.profile.name]
-    command += ["--blocks", str(manifest.profile.blocks), "--seed", str(manifest.seed)]
+    command += ["--blocks", str(_blocks_to_repeat(bundle)), "--seed", str(manifest.seed)]
+    if manifest.profile.budget_s:
+        command += ["--budget", write_duration(manifest.profile.budget_s)]
     if set(arms) != set(ARMS):
         command += ["--arms", ",".join(arms)]
     command += ["--scenarios", ",".join(manifest.profile.scenarios)]
@@ -443,6 +449,12 @@ def _reproduce(bundle: Bundle) -> dict[str, str]:
     if manifest.lab.nested and manifest.lab.acceleration:
         command += ["--accel", manifest.lab.acceleration.accel]
     return {"measure": shlex.join(command), "report": f"vcompare report {manifest.run}"}
+
+
+def _blocks_to_repeat(bundle: Bundle) -> int:
+    """As many blocks as there were; with a budget, the least number, as it was given."""
+    profile = bundle.manifest.profile
+    return profile.blocks if profile.budget_s else max(profile.blocks, _blocks_finished(bundle))
 
 
 def emulated_hosts(report: Report) -> list[str]:

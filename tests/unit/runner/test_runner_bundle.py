@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from chained import chain_up
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic import RUN, Synthetic, read_lines, write_lines
@@ -30,7 +31,7 @@ def change(folder: Path, name: str, alter: t.Callable[[list[dict[str, t.Any]]], 
 
 
 def test_a_whole_bundle_has_no_notes(bundle_dir: Path) -> None:
-    bundle = load_bundle(bundle_dir)
+    bundle = load_bundle(chain_up(bundle_dir))
     assert bundle.notes == ()
     assert bundle.samples.used.all()
     assert len(bundle.blocks) == 14

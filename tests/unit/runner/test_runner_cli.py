@@ -168,6 +168,31 @@ def test_run_ids() -> None:
     assert first != second
 
 
+def test_dry_run_with_a_budget_says_when_it_ends(vcompare: Vcompare, home: Path) -> None:
+    code, out, _err = vcompare("compare", "--dry-run", "--budget", "1h30m", "--blocks", "6")
+    assert code == 0
+    assert re.search(r"^blocks: +at least 6 on each", out, flags=re.MULTILINE)
+    assert "every open claim's interval is narrow enough, or after 1 h 30 min of measuring" in out
+
+
+@pytest.mark.parametrize("budget", ["soon", "", "0m", "1.5h", "20", "-5m", "5m2h"])
+def test_a_budget_that_is_no_time(vcompare: Vcompare, home: Path, budget: str) -> None:
+    code, _out, err = vcompare("compare", "--dry-run", "--budget", budget)
+    assert code == 2
+    assert "--budget" in err
+    assert "1h30m" in err
+    assert not home.exists()
+
+
+def test_bare_again_may_be_named_and_is_no_choice(vcompare: Vcompare, home: Path) -> None:
+    code, out, _err = vcompare("compare", "--dry-run", "--arms", "bare,bare-again,docker")
+    assert code == 0
+    assert not re.search(r"^bare-again", out, flags=re.MULTILINE)
+    code, _out, err = vcompare("compare", "--dry-run", "--arms", "bare,podman")
+    assert code == 2
+    assert "bare-again" not in err
+
+
 def test_dry_run_says_all_and_makes_nothing(vcompare: Vcompare, home: Path) -> None:
     code, out, _err = vcompare(
         "compare", "--dry-run", "--seed", "7", "--arms", "bare,docker,xen-pv"
@@ -185,7 +210,9 @@ def test_dry_run_says_all_and_makes_nothing(vcompare: Vcompare, home: Path) -> N
         assert text in out
     assert re.search(r"^seed: +7$", out, flags=re.MULTILINE)
     assert re.search(
-        r"^blocks: +5 on each of 2 hosts: 15 fresh instances$", out, flags=re.MULTILINE
+        r"^blocks: +5 on each of 2 hosts: 20 fresh instances, bare twice in each block$",
+        out,
+        flags=re.MULTILINE,
     )
     assert "xen-pvh" not in out
     assert not home.exists()

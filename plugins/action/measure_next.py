@@ -1,0 +1,99 @@
+# Copyright: the vcompare contributors
+# GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Decides on the controller whether a run needs another block; see the module's documentation."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import typing as t
+from pathlib import Path
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+from ansible_collections.vcompare.lab.plugins.plugin_utils.bundle import Bundle
+
+display = Display()
+
+Claims = list[dict[str, t.Any]]
+
+
+class ActionModule(ActionBase):
+    """Decide whether there is another block."""
+
+    # The host is not contacted.
+    TRANSFERS_FILES = False
+    _supports_check_mode = True
+    _supports_diff = False
+
+    def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        """Return go_on, block, stopped and what is open."""
+        super().run(tmp, task_vars)
+        _result, arguments = self.validate_argument_spec(
+            argument_spec={
+                "bundle": {"type": "path", "required": True},
+                "after": {"type": "int", "default": 0},
+                "stopped": {
+                    "type": "str",
+                    "choices": ["", "blocks", "narrow", "budget"],
+                    "default": "",
+                },
+            },
+        )
+        after = arguments["after"]
+        if arguments["stopped"]:
+            return _end(after, arguments["stopped"])
+        bundle = Bundle(Path(arguments["bundle"]))
+        try:
+            manifest = json.loads((bundle.path / "manifest.json").read_text(encoding="utf-8"))
+            profile = manifest["profile"]
+            least = int(profile["blocks"])
+            most = max(least, int(profile.get("max_blocks") or least))
+            budget_s = profile.get("budget_s")
+        except FileNotFoundError:
+            if self._task.check_mode:
+                # Nothing was opened, so there is nothing to go by.
+                return _end(after, "blocks")
+            raise AnsibleActionFail(f"{bundle.path} is no bundle: open it first") from None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise AnsibleActionFail(f"{bundle.path}/manifest.json is broken: {error!r}") from error
+        block = after + 1
+        rounds = bundle.rounds()
+        if block <= least or (block <= most and block in rounds):
+            return _go_on(block, [])
+        if block > most:
+            return _end(after, "blocks")
+        claims, why_not = _open_claims(bundle.path)
+        if claims is None:
+            display.warning(f"No blocks beyond the least number of {least}: {why_not}")
+            return {**_end(after, "blocks"), "msg": why_not}
+        if not claims:
+            return _end(after, "narrow")
+        if budget_s is not None:
+            spent = bundle.measuring_s()
+            # A block that would not come to its end in time is not begun.
+            if spent + spent / max(1, len(rounds)) > float(budget_s):
+                return {**_end(after, "budget"), "open": claims}
+        return _go_on(block, claims)
+
+
+def _go_on(block: int, claims: Claims) -> dict[str, t.Any]:
+    return {"changed": False, "go_on": True, "block": block, "stopped": "", "open": claims}
+
+
+def _end(block: int, stopped: str) -> dict[str, t.Any]:
+    return {"changed": False, "go_on": False, "block": block, "stopped": stopped, "open": []}
+
+
+def _open_claims(path: Path) -> tuple[Claims | None, str]:
+    """Return the claims that more blocks would help, or None and why that can't be told."""
+    try:
+        # Late: scipy takes a second, and a run of a fixed number of blocks never needs it.
+        stopping = importlib.import_module("vcompare_runner.stopping")
+    except ImportError as error:
+        return None, f"how wide intervals are is worked out by vcompare_runner ({error})"
+    try:
+        return [claim.as_dict() for claim in stopping.open_claims(path)], ""
+    except Exception as error:  # whatever is wrong, what was measured is not to be lost by it
+        return None, f"how wide intervals are can't be worked out: {error}"

@@ -1,0 +1,86 @@
+#!/usr/bin/python
+# Copyright: the vcompare contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: measure_next
+short_description: Decide whether a run needs another block
+version_added: 0.1.0
+author:
+  - The vcompare contributors (@vcompare)
+description:
+  - A run has a least number of blocks, and a greatest. Between the two, another block is measured
+    while the interval of an open claim is wider than the claim's margin allows, and while the time
+    budget has room for it. All three are in the manifest of the run's bundle.
+  - A block that an interrupted session began is always finished on the other hosts.
+  - All of it happens on the controller; the host is not contacted.
+requirements:
+  - vcompare_runner on the controller, for a run that has more than its least number of blocks.
+    Without it, there are no more than those, and the result says so.
+options:
+  bundle:
+    description:
+      - The run's folder on the controller, opened by M(vcompare.lab.bundle).
+    type: path
+    required: true
+  after:
+    description:
+      - Number of the last block; 0 at the beginning.
+    type: int
+    default: 0
+  stopped:
+    description:
+      - Why there are no more blocks, when that was decided before; it stays decided then.
+    type: str
+    choices: ['', blocks, narrow, budget]
+    default: ''
+attributes:
+  check_mode:
+    support: full
+    description: Nothing is changed.
+  diff_mode:
+    support: none
+    description: Nothing is changed.
+  idempotent:
+    support: full
+    description: The same bundle gives the same answer.
+  action:
+    support: full
+    description: All of it happens on the controller.
+seealso:
+  - module: vcompare.lab.measure
+"""
+
+EXAMPLES = r"""
+- name: See whether there is another block
+  vcompare.lab.measure_next:
+    bundle: "{{ opened.path }}"
+    after: 5
+  register: next
+  run_once: true
+"""
+
+RETURN = r"""
+go_on:
+  description: Whether there is another block.
+  returned: success
+  type: bool
+block:
+  description: Its number; without another one, the number of the last.
+  returned: success
+  type: int
+stopped:
+  description: >-
+    Why there is none: V(blocks), as many as there shall be; V(narrow), every open claim's interval
+    is narrow enough; V(budget), the time is up. Empty when there is one.
+  returned: success
+  type: str
+open:
+  description: The claims that more blocks would help, each with how many about.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{"claim": "near-native", "blocks_needed": 7}]
+"""
