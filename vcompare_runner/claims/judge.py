@@ -31,7 +31,7 @@ import numpy as np
 
 from vcompare_runner.bundle import Bundle, usable_arms
 from vcompare_runner.claims import comparisons, sentences
-from vcompare_runner.claims.bands import Held, find, hold
+from vcompare_runner.claims.bands import Held, Kind, find, hold
 from vcompare_runner.claims.comparisons import Result
 from vcompare_runner.claims.declared import Catalogue
 from vcompare_runner.claims.schema import Claim, ClaimTest
@@ -275,7 +275,7 @@ class _Judge:
     def held(self, result: Result) -> Held | None:
         """Hold a result against a published figure, if there is one."""
         test = result.test
-        kind = "difference" if test.comparison == "difference" else "ratio"
+        kind: Kind = "difference" if test.comparison == "difference" else "ratio"
         if test.comparison == "yes_no":
             return None
         band = find(test.scenario, test.metric, test.variant, result.arm, test.against, kind)
