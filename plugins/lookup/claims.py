@@ -71,9 +71,10 @@ class LookupModule(LookupBase):
                 check_files(paths)
             except Exception as error:
                 remedy = getattr(error, "remedy", "")
+                # Not `from error`: Ansible would print all that led to it as well.
                 raise AnsibleError(
-                    f"vcompare_claims: {error}{f'. {remedy}' if remedy else ''}"
-                ) from error
+                    f"vcompare_claims: {error}{f'; {remedy}' if remedy else ''}"
+                ) from None
         return [{"file": path.name, "claims": read(path)} for path in (SHIPPED, *paths)]
 
     def _find(self, variables: t.Any, name: str) -> Path:

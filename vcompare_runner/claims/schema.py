@@ -282,11 +282,18 @@ def _check(where: str, field: str, words: t.Iterable[str], known: t.Collection[s
             )
 
 
+_PLAIN: t.Mapping[str, str] = {
+    "extra_forbidden": "there is no such field",
+    "missing": "it is missing",
+}
+
+
 def explain(error: pydantic.ValidationError, data: t.Any, source: str) -> tuple[str, str]:
     """Say what is wrong with a file of claims: message and remedy."""
     first = error.errors(include_url=False)[0]
     where, field = _place(first["loc"], data)
-    kind, text = first["type"], str(first["msg"])
+    kind = first["type"]
+    text = _PLAIN.get(kind, str(first["msg"]))
     own = str(first["ctx"]["error"]) if kind == "value_error" else None
     if own:
         # Ours begin with the field: the model as a whole has none.

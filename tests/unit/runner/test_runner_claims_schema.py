@@ -75,9 +75,13 @@ def test_the_collection_and_the_package_have_one_catalogue() -> None:
 @pytest.mark.parametrize(
     ("claim", "says", "remedy"),
     [
-        ({"id": "ours"}, "claim 'ours': title: Field required", "add title"),
+        ({"id": "ours"}, "claim 'ours': title: it is missing", "add title"),
         (changed(margin=None), "test 'slower': margin: a ratio needs one", "docs/claims.md"),
-        (changed(margn=2), "test 'slower': margn: ", "did you mean 'margin'?"),
+        (
+            changed(margn=2),
+            "test 'slower': margn: there is no such field",
+            "did you mean 'margin'?",
+        ),
         (changed(margin="two"), "test 'slower': margin: ", "docs/claims.md"),
         (changed(margin=1.0), "margin: 1 is no factor", ""),
         (changed(margin=float("nan")), "margin: ", ""),
@@ -103,7 +107,7 @@ def test_the_collection_and_the_package_have_one_catalogue() -> None:
         (changed(against="kvm"), "arms: kvm can't be compared with itself", ""),
         (changed(arms=["kvm", "kvm"]), "arms: kvm is named twice", ""),
         (changed(arms=[]), "test 'slower': arms: ", ""),
-        (changed(why=None), "test 'slower': why: Field required", "add why"),
+        (changed(why=None), "test 'slower': why: it is missing", "add why"),
         (changed(hardware_speed="yes"), "hardware_speed: ", ""),
         ({**CLAIM, "id": "Ours!"}, "id: ", "small letters"),
         ({**CLAIM, "tests": [TEST, TEST]}, "two tests are named slower", ""),
