@@ -17,7 +17,7 @@ from vcompare_runner.bundle import load_bundle
 from vcompare_runner.claims import schema
 from vcompare_runner.claims.declared import Catalogue, catalogue_of, digest
 from vcompare_runner.claims.judge import judge
-from vcompare_runner.statistics import Interval, analyse
+from vcompare_runner.statistics import ArmFigures, Interval, ScenarioFigures, analyse
 
 TRUE = {"startup": {"docker": 2.0, "kvm": 20.0}, "cpu": {"docker": 1.0, "kvm": 0.8}}
 
@@ -433,15 +433,51 @@ def test_a_result_outside_of_its_band_is_questioned(tmp_path: Path) -> None:
     assert (claim["questioned"], result["questioned"]) == (False, False)
 
 
-def test_a_report_of_many_true_nulls_errs_as_often_as_it_says(tmp_path: Path) -> None:
-    """On the margin neither answer is right; 40 reports of 6 such tests with 8 blocks each."""
-    of = catalogue(*(asked(name=f"t{n}", margin=0.8) for n in range(2)))
+def figures_of(rng: np.random.Generator, tests: int, blocks: int) -> list[ScenarioFigures]:
+    """Figures of as many metrics, each with noise of its own, and kvm at 0.8 of docker."""
+    found = []
+    for number in range(tests):
+        arms = []
+        for arm, true in (("docker", 1.0), ("kvm", 0.8)):
+            values = true * np.exp(rng.normal(0, 0.05, blocks))
+            by_block = dict(enumerate(values.tolist(), start=1))
+            arms.append(ArmFigures(arm, "lab-linux", by_block, blocks, None, None, None))
+        found.append(ScenarioFigures("cpu", f"m{number}", "1/s", "higher", "minimal", tuple(arms)))
+    return found
+
+
+@pytest.mark.parametrize("blocks", [6, 15])
+def test_a_report_errs_as_often_as_it_says(tmp_path: Path, blocks: int) -> None:
+    """With the truth on the margin neither answer is right: 400 reports of 10 such tests each.
+
+    Any answer in any of its tests makes a report wrong; without a correction over the report it
+    would be two in three.
+    """
+    bundle = load_bundle(synthetic(blocks=1, scenarios=("cpu",)).write(tmp_path))
+    of = catalogue(
+        *(asked(name=f"t{number}", metric=f"m{number}", margin=0.8) for number in range(10))
+    )
+    rng = np.random.default_rng(3)
     wrong = 0
-    for seed in range(40):
-        folder = synthetic(seed=seed, blocks=8, scenarios=("cpu",), iterations=1, noise=0.05).write(
-            tmp_path / str(seed)
-        )
-        claim, _results = verdict(folder, of)
-        wrong += claim["verdict"] != "INCONCLUSIVE"
-    # 5% of 40 are 2; more than 6 would happen once in 300 times.
-    assert wrong <= 6
+    for _report in range(400):
+        (claim,) = judge(bundle, figures_of(rng, 10, blocks), of)
+        wrong += any(test["outcome"] != "undecided" for test in claim["tests"])
+    # 5% are 20; more than 34 would happen once in a thousand times.
+    assert wrong <= 34
+
+
+def test_p_values_are_corrected_over_the_whole_report(tmp_path: Path) -> None:
+    """Also by the tests of other claims, and by both questions of each."""
+    bundle = load_bundle(synthetic(blocks=1, scenarios=("cpu",)).write(tmp_path))
+    figures = figures_of(np.random.default_rng(4), 4, 7)
+    claims = [
+        {"id": f"c{n}", "title": "A claim", "need": "know", "tests": [asked(metric=f"m{n}")]}
+        for n in range(4)
+    ]
+    parsed = schema.parse_claims({"schema": 1, "claims": claims}, "test")
+    together = judge(bundle, figures, Catalogue(parsed, (), "", declared=True))
+    alone = judge(bundle, figures, Catalogue(parsed[:1], (), "", declared=True))
+    smallest = min((claim["tests"][0] for claim in together), key=lambda test: test["p"])
+    assert smallest["p_adjusted"] == pytest.approx(8 * smallest["p"])
+    (test,) = alone[0]["tests"]
+    assert test["p_adjusted"] == pytest.approx(2 * test["p"])
