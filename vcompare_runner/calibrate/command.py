@@ -10,9 +10,10 @@ import typing as t
 from pathlib import Path
 
 from vcompare_runner.bundle import load_bundle
-from vcompare_runner.calibrate import disk, procedures, real, study
+from vcompare_runner.calibrate import disk, procedures, real, stopping, study
 from vcompare_runner.calibrate.cases import CASES
 from vcompare_runner.calibrate.progress import run_steps
+from vcompare_runner.calibrate.show import cell, describe, show
 from vcompare_runner.calibrate.study import Figure
 from vcompare_runner.errors import EXIT_FAILED, EXIT_OK, UsageError, VcompareError
 from vcompare_runner.home import find_bundle, find_home
@@ -22,6 +23,8 @@ from vcompare_runner.terminal import say, show_table, warn
 
 _LEAST_REPEATS = 100
 _PROCEDURE_REPEATS = 1000
+# Each is a report of 20 tests, looked at after every block.
+_STOPPED_REPEATS = 1000
 
 
 def calibrate(
@@ -37,8 +40,13 @@ def calibrate(
 
     :param cases: names of ``CASES``, comma-separated or repeated; ``None``: all.
     :returns: exit code; 1 when a bound is missed.
-    :raises UsageError: a case is not known, there are too few repeats, or the options don't fit.
+    :raises UsageError: a case is not known, there are too few repeats, the options don't fit, or
+        there is no folder for the file.
     """
+    if json_file is not None and not json_file.absolute().parent.is_dir():
+        raise UsageError(
+            f"--json: there is no folder {json_file.absolute().parent}", "name a file in one"
+        )
     if bundle is not None:
         if cases is not None or with_procedures:
             raise UsageError(
@@ -85,11 +93,16 @@ def _measure(
     json_file: Path | None,
     with_procedures: bool,
 ) -> int:
-    figures = run_steps(study.steps(names, repeats, seed))
+    work = study.steps(names, repeats, seed)
+    for name in names:
+        fewer = min(repeats, _STOPPED_REPEATS)
+        stop = functools.partial(stopping.stopped, CASES[name], fewer, seed)
+        work.append((f"{name}: runs that stop when they have enough", stop))
+    figures = run_steps(work)
     files = run_steps(
         [(f"{name}: bundles on disk", _disk_step(name, bundles, seed)) for name in names]
     )
-    _show(figures, files, seed)
+    show(figures, files, seed)
     document: dict[str, t.Any] = {
         "schema": 1,
         "seed": seed,
@@ -102,7 +115,7 @@ def _measure(
     }
     if with_procedures:
         document["procedures"] = _procedures(names, min(repeats, _PROCEDURE_REPEATS), seed)
-    missed = [_words(figure) for figure in figures if not figure.holds]
+    missed = [describe(figure) for figure in figures if not figure.holds]
     missed += [
         f"{figure.case}: {figure.differ} of {figure.intervals} intervals from bundles on disk differ"
         for figure in files
@@ -125,109 +138,6 @@ def _measure(
 
 def _disk_step(name: str, bundles: int, seed: int) -> t.Callable[[], list[disk.DiskFigure]]:
     return lambda: [disk.through_files(CASES[name], bundles, seed)]
-
-
-def _show(figures: t.Sequence[Figure], files: t.Sequence[disk.DiskFigure], seed: int) -> None:
-    names = list(dict.fromkeys(figure.case for figure in figures))
-    for name in names:
-        say(f"{name}: {CASES[name].text}")
-    by_place = {(figure.kind, figure.case, figure.pairs): figure for figure in figures}
-    repeats = {figure.kind: figure.repeats for figure in figures}
-    least, most = study.COVERAGE
-    say()
-    _matrix(
-        f"Coverage of the 95% interval, {repeats['coverage']:,} samples each, by paired blocks "
-        f"(bounds {least:.0%} to {most:.0%}; * outside)",
-        "coverage",
-        names,
-        study.PAIRS,
-        by_place,
-    )
-    _matrix(
-        f"Reports with a wrong verdict, {study.TESTS} tests on true nulls, {repeats['wrong']:,} "
-        f"reports each, by paired blocks (at most {study.WRONG_AT_MOST:.0%}; in brackets without "
-        "Holm's correction)",
-        "wrong",
-        names,
-        study.REPORT_PAIRS,
-        by_place,
-    )
-    show_table(
-        ["case", "blocks", *(f"{effect:.0%} shown / stated" for effect in study.EFFECTS)],
-        [
-            [name, str(pairs), *(_shown(figures, name, pairs, effect) for effect in study.EFFECTS)]
-            for name in names
-            for pairs in study.POWER_PAIRS
-        ],
-        f"Planted effects among {study.TESTS} tests, {repeats['power']:,} samples each with a spread "
-        f"of {study.SPREAD:.0%}: how often shown, and the power that reports state "
-        f"(within {study.POWER_WITHIN:.0%}; * outside)",
-    )
-    say()
-    show_table(
-        ["case", "bundles", "intervals", "differ", "hold the truth"],
-        [
-            [
-                figure.case,
-                str(figure.bundles),
-                str(figure.intervals),
-                f"{figure.differ}{'' if figure.holds else ' *'}",
-                f"{figure.held:.1%}",
-            ]
-            for figure in files
-        ],
-        f"Through bundles on disk, {disk.BLOCKS} blocks: intervals that are not those of the drawn "
-        "values",
-    )
-    say()
-    say(f"seed {seed}; the same seed gives the same figures")
-
-
-def _matrix(
-    title: str,
-    kind: str,
-    names: t.Sequence[str],
-    pairs: t.Sequence[int],
-    figures: t.Mapping[tuple[str, str, int], Figure],
-) -> None:
-    rows = [[name, *(_cell(figures[kind, name, count]) for count in pairs)] for name in names]
-    show_table(["case", *map(str, pairs)], rows, title)
-    say()
-
-
-def _cell(figure: Figure) -> str:
-    text = f"{figure.measured:.1%}"
-    if figure.uncorrected is not None:
-        text += f" ({figure.uncorrected:.0%})"
-    return text + _mark(figure)
-
-
-def _mark(figure: Figure) -> str:
-    if figure.within:
-        return ""
-    return " ~" if figure.holds else " *"
-
-
-def _shown(figures: t.Sequence[Figure], name: str, pairs: int, effect: float) -> str:
-    figure = next(
-        figure
-        for figure in figures
-        if (figure.kind, figure.case, figure.pairs, figure.effect) == ("power", name, pairs, effect)
-    )
-    return f"{figure.measured:.0%} / {figure.stated:.0%}" + _mark(figure)
-
-
-def _words(figure: Figure) -> str:
-    low, high = figure.bounds
-    what = {
-        "coverage": "coverage",
-        "wrong": "reports with a wrong verdict",
-        "power": f"{figure.effect:.0%} shown",
-    }[figure.kind]
-    return (
-        f"{figure.case}, {figure.pairs} blocks: {what} {figure.measured:.1%} ± {figure.error:.1%}, "
-        f"bounds {low:.1%} to {high:.1%}"
-    )
 
 
 def _procedures(names: t.Sequence[str], repeats: int, seed: int) -> list[dict[str, t.Any]]:
@@ -253,12 +163,12 @@ def _procedures(names: t.Sequence[str], repeats: int, seed: int) -> list[dict[st
             [
                 procedure,
                 name,
-                *(_cell(by_name[procedure, name, pairs]) for pairs in procedures.PROCEDURE_PAIRS),
+                *(cell(by_name[procedure, name, pairs]) for pairs in procedures.PROCEDURE_PAIRS),
             ]
             for procedure in procedures.PROCEDURES
             for name in names
         ],
-        f"Coverage of other 95% intervals, {repeats:,} samples each, by paired blocks (for "
+        f"Coverage of other 95% intervals in %, {repeats:,} samples each, by paired blocks (for "
         "comparison; * outside the bounds)",
     )
     return [

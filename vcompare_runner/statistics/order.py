@@ -170,6 +170,11 @@ def _beyond(ordered: np.ndarray, bound: float) -> np.ndarray:
 
     This assumes that log ratios scatter around their median symmetrically and with one peak (any
     such shape, normal or not). ``SPREAD_AT_LEAST`` keeps equal values from being endless evidence.
+
+    Where that is most wrong (an arm has a second mode that bare has not, takes it in 45% of its
+    boots, and it is 20 spreads away), reports of 20 true nulls were wrong in 17% of the cases with
+    5 blocks, 9% with 6, 4% with 7, 2% with 8; from 9 blocks on, such a report needs no p-value from
+    here, and was wrong in 2% at most. With 30% of the boots it was 3% with 5 blocks.
     """
     count = ordered.shape[-1]
     if count < 2:

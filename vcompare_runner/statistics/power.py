@@ -82,6 +82,9 @@ def blocks_needed(
         no interval to go by), and where more than ``most`` would be needed.
     :raises ValueError: the wanted width is not positive.
 
+    A run that stops as soon as one interval is narrow has picked it for being narrow, and covers
+    less (90 to 94%, ``calibrate/stopping.py``); stop when all comparisons have enough.
+
     The interval of n blocks is as wide as expected order statistics of normal noise make it (G.
     Blom, "Statistical Estimates and Transformed Beta-Variables" (1958): E X_(k) ≈ Φ⁻¹((k − 3/8) /
     (n + 1/4))), times a scale that is taken from the interval observed.

@@ -14,7 +14,7 @@ from synthetic import Synthetic
 
 from vcompare_runner import cli
 from vcompare_runner.bundle import load_bundle
-from vcompare_runner.calibrate import disk, procedures, real, study
+from vcompare_runner.calibrate import disk, procedures, real, stopping, study
 from vcompare_runner.calibrate.cases import CASES, Case, Size, log_ratios
 from vcompare_runner.errors import BundleError
 from vcompare_runner.statistics import order
@@ -54,9 +54,19 @@ def test_half_of_the_blocks_are_lost() -> None:
 
 def test_larger_effects_are_found_more_often() -> None:
     figures = study.found(CASES["lognormal"], 10, 500, 1)
-    assert [figure.effect for figure in figures] == list(study.EFFECTS)
-    assert figures[0].measured < figures[1].measured < figures[2].measured
+    assert [(figure.effect, figure.spread) for figure in figures] == list(study.PLANTED)
+    assert figures[1].measured < figures[2].measured < figures[3].measured
+    # Less noise, more power.
+    assert figures[0].measured > figures[1].measured
     assert all(figure.holds for figure in figures)
+
+
+def test_runs_that_stop_when_they_have_enough() -> None:
+    covered, wrong = stopping.stopped(CASES["lognormal"], 200, 1)
+    assert covered.holds
+    assert wrong.holds
+    assert 5 < covered.pairs < stopping.BLOCKS_AT_MOST
+    assert stopping.stopped(CASES["half-missing"], 200, 1) == []
 
 
 def test_figures_do_not_depend_on_what_else_is_measured() -> None:
@@ -138,9 +148,9 @@ def test_the_command_prints_tables_and_writes_json(
     assert code == 0
     assert document["missed"] == []
     assert len(document["figures"]) == (
-        len(study.PAIRS) + len(study.REPORT_PAIRS) + 3 * len(study.POWER_PAIRS)
+        len(study.PAIRS) + len(study.REPORT_PAIRS) + len(study.PLANTED) * len(study.POWER_PAIRS) + 2
     )
-    assert "Coverage of the 95% interval, 1,000 samples each" in shown.out
+    assert "Coverage of the 95% interval in %, 1,000 samples each" in shown.out
     assert "with fewer than 4,000 repeats" in shown.err
     assert "drifting (0 of" in shown.err
 
@@ -160,6 +170,7 @@ def test_a_missed_bound_is_an_exit_code(
         (("--repeats", "10"), "can't tell 93% from 97%"),
         (("--seed", "-1"), "negative"),
         (("--on-disk", "0"), "at least one"),
+        (("--json", "/nowhere/file.json"), "there is no folder /nowhere"),
         (("--bundle", "latest", "--cases", "drifting"), "--bundle checks a real run"),
         (("--bundle", "/nowhere/at/all"), "there is no folder"),
     ],

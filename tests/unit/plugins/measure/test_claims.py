@@ -136,7 +136,10 @@ def test_claims_can_not_be_added_to_a_run_that_declared_none(tmp_path: Path) -> 
     [
         ([{"claims": [CLAIM]}], "each needs file and claims"),
         ([{"file": "a", "claims": [{}]}], "an id"),
-        ([{"file": "a", "claims": [CLAIM]}, {"file": "b", "claims": [CLAIM]}], "the id ours already"),
+        (
+            [{"file": "a", "claims": [CLAIM]}, {"file": "b", "claims": [CLAIM]}],
+            "the id ours already",
+        ),
     ],
 )
 def test_catalogues_that_are_none(
