@@ -147,8 +147,10 @@ def _usual_pressure(blocks: t.Sequence[BlockLine]) -> dict[tuple[str, str, str],
     seen: dict[tuple[str, str, str], list[float]] = {}
     for block in blocks:
         for outcome in block.arms:
+            if outcome.conditions is None:
+                continue
             for resource in RESOURCES:
-                share = outcome.conditions and outcome.conditions.pressure_share(resource)
+                share = outcome.conditions.pressure_share(resource)
                 if share is not None:
                     seen.setdefault((block.host, outcome.arm, resource), []).append(share)
     return {

@@ -150,13 +150,15 @@ def summarise_run(folder: Path) -> RunSummary:
             folder.name, None, None, [], 0, None, [], "broken", error.message, str(folder)
         )
     planned = [plan for plan in manifest.arms if plan.planned]
+    done = count_blocks(folder, manifest)
     return RunSummary(
         run=manifest.run,
         created_at=manifest.created_at,
         profile=manifest.profile.name,
         substrate=sorted({plan.substrate for plan in manifest.arms if plan.substrate}),
-        blocks_done=count_blocks(folder, manifest),
-        blocks_planned=manifest.profile.blocks,
+        blocks_done=done,
+        # The least number that was planned, or what it has come to.
+        blocks_planned=max(manifest.profile.blocks, done),
         arms=compared(dict.fromkeys(plan.arm for plan in planned)),
         status="finished" if manifest.finished_at else "unfinished",
         problem=None,

@@ -113,6 +113,7 @@ def what_differs(
     was, now = expected[begin : len(expected) - end], sums[begin : len(sums) - end]
     if not was and not now:
         return
+    opcodes: t.Sequence[tuple[str, int, int, int, int]]
     if max(len(was), len(now)) > _MOST_COMPARED:
         opcodes = [("replace", 0, len(was), 0, len(now))]
     else:

@@ -53,8 +53,8 @@ class ActionModule(ActionBase):
             budget_s = profile.get("budget_s")
         except FileNotFoundError:
             if self._task.check_mode:
-                # Nothing was opened, so there is nothing to go by.
-                return _end(after, "blocks")
+                # Nothing was opened, so there is nothing to go by: the first block shows it all.
+                return _end(after, "blocks") if after else _go_on(1, [])
             raise AnsibleActionFail(f"{bundle.path} is no bundle: open it first") from None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise AnsibleActionFail(f"{bundle.path}/manifest.json is broken: {error!r}") from error

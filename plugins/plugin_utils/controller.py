@@ -10,8 +10,8 @@ them. The nodes make most of its load themselves, so what counts is *foreign* lo
 - busy: user, nice, system, irq and softirq of ``/proc/stat`` (proc(5)).
 - this lab's QEMU processes: those whose command line has ``-name guest=<domain>`` with the name of
   one of this lab's domains; user and system time of all their threads (``/proc/<pid>/stat``).
-- our own: the topmost process above us that is still Ansible's, AWX's or our own command, and all
-  below it: their own time, and that of their children that have ended. A child that ends hands its
+- our own: the topmost process above us that is still Ansible's, ansible-runner's or our own command,
+  and all below it: their own time, and that of their children that have ended. A child that ends hands its
   time to its parent, so the sum loses nothing by it.
 
 On a controller that carries no node of the lab the same is recorded (it may explain a lost
@@ -32,8 +32,19 @@ from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import Lab
 
 Record = dict[str, t.Any]
 
-# Names in the command lines of processes above a task that are part of the same run.
-_OURS = (b"ansible", b"vcompare", b"awx", b"receptor")
+# Programs above a task that are part of the same run. A shell or a script above them is not: what
+# else it has started is load from elsewhere.
+_OURS = frozenset(
+    {
+        b"ansible",
+        b"ansible-playbook",
+        b"ansible-pull",
+        b"ansible-runner",
+        b"ansible_runner",
+        b"vcompare",
+        b"vcompare_runner",
+    }
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,6 +124,15 @@ def nodes_of(
     }
 
 
+def is_ours(command: bytes) -> bool:
+    """Say whether a command line is Ansible's or our own: a program, or what Python runs."""
+    words = [os.path.basename(word) for word in command.split(b"\0")]
+    if words[0].startswith(b"python"):
+        # python vcompare …, python -I vcompare …, python -m vcompare_runner …
+        words = [word for word in words[1:] if not word.startswith(b"-")]
+    return bool(words) and words[0] in _OURS
+
+
 def own_time(running: t.Mapping[int, Process], pid: int) -> float | None:
     """Return the CPU seconds of the run that a process belongs to: see this module's top."""
     if pid not in running:
@@ -122,7 +142,7 @@ def own_time(running: t.Mapping[int, Process], pid: int) -> float | None:
         parent = running[top].parent
         if parent <= 1 or parent not in running:
             break
-        if not any(word in running[parent].command for word in _OURS):
+        if not is_ours(running[parent].command):
             break
         top = parent
     below: dict[int, list[int]] = {}

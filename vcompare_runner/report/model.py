@@ -392,6 +392,14 @@ def _own_notes(bundle: Bundle, figures: t.Sequence[ScenarioFigures]) -> list[Not
                 f"`vcompare compare --resume {bundle.manifest.run}` goes on where it stopped",
             )
         )
+    if bundle.manifest.stopped == "budget":
+        notes.append(
+            Note(
+                "stopped-by-budget",
+                "the time budget ended the run before every open claim's interval was narrow "
+                "enough; a longer --budget measures more blocks",
+            )
+        )
     for scenario in bundle.manifest.profile.scenarios:
         if not any(
             entry.scenario == scenario and any(arm.values for arm in entry.arms)

@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 from ansible_collections.vcompare.lab.plugins.module_utils.conditions import Conditions
 from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import Lab
 from ansible_collections.vcompare.lab.plugins.plugin_utils import controller
@@ -27,8 +28,8 @@ RUNNING = {
     each.pid: each
     for each in (
         process(1, 0, "init", 9.0),
-        process(10, 1, "bash", 50.0, 500.0),
-        process(11, 10, "python vcompare compare", 1.0, 0.5),
+        process(10, 1, "bash /srv/ansible/ci.sh vcompare", 50.0, 500.0),
+        process(11, 10, "python /opt/bin/vcompare compare", 1.0, 0.5),
         process(12, 11, "python ansible-playbook compare.yml", 2.0, 4.0),
         process(13, 12, "python ansible-playbook compare.yml", 0.25),
         process(14, 13, "ssh node", 0.125),
@@ -43,6 +44,23 @@ RUNNING = {
 def test_own_time_is_that_of_the_whole_run() -> None:
     assert controller.own_time(RUNNING, 13) == 1.0 + 0.5 + 2.0 + 4.0 + 0.25 + 0.125
     assert controller.own_time(RUNNING, 99) is None
+
+
+@pytest.mark.parametrize(
+    ("command", "ours"),
+    [
+        ("/usr/bin/python3 /opt/bin/ansible-playbook -i x", True),
+        ("python3.11 -I -m vcompare_runner compare", True),
+        ("vcompare compare", True),
+        ("bash run.sh vcompare", False),
+        ("python3 ./vcompare/bench.py", False),
+        ("make vcompare", False),
+        ("python3", False),
+        ("", False),
+    ],
+)
+def test_what_belongs_to_the_run(command: str, ours: bool) -> None:
+    assert controller.is_ours(command.replace(" ", "\0").encode()) is ours
 
 
 def test_only_the_nodes_of_this_lab_count() -> None:
