@@ -180,3 +180,20 @@ def test_page_is_well_formed_with_all_its_claims(tmp_path: Path) -> None:
     ids = [attributes["id"] for _tag, attributes in page.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
     assert isinstance(page, Page)
+
+
+def test_bare_that_is_not_itself_refuses_through_the_real_gates(tmp_path: Path) -> None:
+    """The A/A gate from the bundle to the verdict, with nothing in between replaced."""
+    arms = ("bare", "bare-again", "docker")
+    quiet: dict[str, dict[str, float]] = {"cpu": {"docker": 1.0}}
+    off: dict[str, dict[str, float]] = {"cpu": {"docker": 1.0, "bare-again": 1.04}}
+    verdicts = {}
+    for name, ratios in (("quiet", quiet), ("off", off)):
+        folder = Synthetic(
+            arms=arms, scenarios=("cpu",), ratios=ratios, blocks=15, noise=0.01
+        ).write(tmp_path / name)
+        report = build_report(load_bundle(folder))
+        test = report["claims"][1]["tests"][0]
+        verdicts[name] = (test["outcome"], test["cause"])
+        assert all(arm["arm"] != "bare-again" for arm in report["arms"])
+    assert verdicts == {"quiet": ("holds", None), "off": ("refused", "noise")}
