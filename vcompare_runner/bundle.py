@@ -117,6 +117,18 @@ class InstanceSize(_Model):
     memory_mib: int
 
 
+class DeclaredClaims(_Model):
+    """The claims and margins that a run shall be judged by (``claims/declared.py`` reads them).
+
+    :param sha256: of ``claims`` in canonical JSON.
+    :param files: names of the files that they are from.
+    """
+
+    sha256: str
+    files: list[str]
+    claims: list[dict[str, t.Any]]
+
+
 class Manifest(_Model):
     """What a run is, written before its first block."""
 
@@ -131,6 +143,8 @@ class Manifest(_Model):
     lab: Lab
     image: ImageInfo | None = None
     instance: InstanceSize | None = None
+    # Bundles from before claims were declared have none.
+    claims: DeclaredClaims | None = None
     versions: dict[str, t.Any] = {}
 
 

@@ -116,6 +116,7 @@ Examples:
   vcompare compare --scenarios cpu,startup --blocks 15
   vcompare compare --profile standard --budget 2h
   vcompare compare -i inventories/metal
+  vcompare compare --claims ours.yml
   vcompare compare --dry-run
   vcompare compare --resume 20261124-101500-ab12cd
 
@@ -165,6 +166,15 @@ def compare(
     seed: t.Annotated[
         int | None, typer.Option(help="Seed of all that is drawn.", show_default="drawn")
     ] = None,
+    claims: t.Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Claims of your own (docs/claims.md), beside those that every run is judged by; "
+            "may be given several times.",
+            show_default=False,
+        ),
+    ] = None,
     accel: Accel = None,
     lab: t.Annotated[
         str | None,
@@ -196,6 +206,7 @@ def compare(
                 blocks=blocks,
                 budget=budget,
                 seed=seed,
+                claims=claims,
                 accel=accel,
                 lab=lab,
                 inventory=inventory,

@@ -44,6 +44,7 @@ class CompareOptions:
     blocks: int | None = None
     budget: str | None = None
     seed: int | None = None
+    claims: list[Path] | None = None
     accel: str | None = None
     lab: str | None = None
     inventory: Path | None = None
@@ -53,7 +54,17 @@ class CompareOptions:
 
 
 # These decide what a run is: a run that goes on keeps them.
-_FIXED_BY_RESUME = ("profile", "arms", "scenarios", "blocks", "budget", "seed", "accel", "lab")
+_FIXED_BY_RESUME = (
+    "profile",
+    "arms",
+    "scenarios",
+    "blocks",
+    "budget",
+    "seed",
+    "claims",
+    "accel",
+    "lab",
+)
 
 
 def compare(options: CompareOptions) -> int:
@@ -104,6 +115,7 @@ def _request(options: CompareOptions, home: Path) -> plans.Request:
             arms=options.arms,
             scenarios=options.scenarios,
             blocks=options.blocks,
+            claims=options.claims,
             accel=options.accel,
             inventory=options.inventory.absolute() if options.inventory else None,
             budget=options.budget,
@@ -206,6 +218,8 @@ def _report_run(folder: Path, quiet: bool) -> bool | None:
         show_error(error)
         return True
     if not quiet:
+        say()
+        show_table(["verdict", "tests", "claim"], summary.verdicts(report))
         header, rows = summary.headline(report)
         if rows:
             say()
@@ -303,6 +317,7 @@ def _plan_facts(
             f"workloads alone at least {duration(plan.least_seconds)}; building and booting come "
             "on top",
         ),
+        ("claims", ", ".join(("those of every run", *request.claims))),
         ("seed", str(request.seed)),
         ("inventory", str(inventory.source)),
         ("home", str(home)),

@@ -11,6 +11,7 @@ import typing as t
 from pathlib import Path
 
 from vcompare_runner.bundle import read_manifest
+from vcompare_runner.claims.declared import check_files
 from vcompare_runner.duration import parse_duration
 from vcompare_runner.errors import BundleError, UsageError
 from vcompare_runner.inventory import Inventory
@@ -48,6 +49,7 @@ class Request:
     """What was asked for. ``None`` and empty mean: as the profile and the inventory have it.
 
     :param seed: always set, so that the run can be repeated.
+    :param claims: absolute paths of the user's files of claims.
     :param blocks: exactly so many; with a budget, so many at least.
     :param budget_s: measure until every open claim is narrow enough, or until this time is up.
     """
@@ -59,6 +61,7 @@ class Request:
     arms: tuple[str, ...] = ()
     scenarios: tuple[str, ...] = ()
     blocks: int | None = None
+    claims: tuple[str, ...] = ()
     accel: str | None = None
     inventory: str | None = None
     budget_s: int | None = None
@@ -78,6 +81,8 @@ class Request:
             variables["vcompare_scenarios"] = list(self.scenarios)
         if self.blocks is not None:
             variables["vcompare_blocks"] = self.blocks
+        if self.claims:
+            variables["vcompare_claims"] = list(self.claims)
         if self.budget_s is not None:
             variables["vcompare_budget"] = self.budget_s
         if self.accel is not None:
@@ -197,6 +202,7 @@ def new_request(
     blocks: int | None,
     accel: str | None,
     inventory: Path | None,
+    claims: t.Sequence[Path] | None = None,
     budget: str | None = None,
 ) -> Request:
     """Check what was asked for, as far as it can be without looking at the collection.
@@ -218,6 +224,11 @@ def new_request(
         )
     if seed is not None and seed < 0:
         raise UsageError(f"--seed: {seed} is negative", "name 0 or a positive number")
+    files = [path.absolute() for path in claims or ()]
+    try:
+        check_files(files)
+    except UsageError as error:
+        raise UsageError(f"--claims: {error.message}", error.remedy) from error
     return Request(
         run=run,
         lab=lab,
@@ -227,6 +238,7 @@ def new_request(
         arms=words,
         scenarios=split_words(scenarios),
         blocks=blocks,
+        claims=tuple(str(path) for path in files),
         accel=check_accel(accel),
         inventory=str(inventory) if inventory else None,
         budget_s=None if budget is None else parse_duration("--budget", budget),
@@ -309,7 +321,7 @@ def load_request(folder: Path) -> Request:
     if path.exists():
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
-            data |= {"arms": tuple(data["arms"]), "scenarios": tuple(data["scenarios"])}
+            data |= {name: tuple(data.get(name, ())) for name in ("arms", "scenarios", "claims")}
             return Request(**data)
         except (ValueError, TypeError, KeyError) as error:
             raise UsageError(f"--resume: {path} is broken: {error!r}", "begin a new run") from error

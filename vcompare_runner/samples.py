@@ -27,6 +27,9 @@ from vcompare_runner.lines import BROKEN_REMEDY, cut_off_text, is_cut_off
 if t.TYPE_CHECKING:
     from vcompare_runner.bundle import BlockLine
 
+# Answers (1 and 0) and counts may be zero; nothing else that is measured can.
+UNITS_WITH_ZERO = frozenset({"yes/no", "count"})
+
 _CHUNK = 5000
 _EXAMPLES = 3
 NO_REASON = "no reason given"
@@ -301,9 +304,9 @@ class SampleTable:
         with np.errstate(invalid="ignore"):
             # Times and rates of work that was done are positive and finite; anything else was not
             # measured.
-            impossible = np.flatnonzero(
-                ok & self.has_value & ~(np.isfinite(self.value) & (self.value > 0))
-            )
+            zero = np.array([key.unit in UNITS_WITH_ZERO for key in self.keys], dtype=bool)
+            possible = (self.value > 0) | ((self.value == 0) & _of_series(zero, self.series))
+            impossible = np.flatnonzero(ok & self.has_value & ~(np.isfinite(self.value) & possible))
         for value in sorted({repr(float(self.value[index])) for index in impossible}):
             same = np.array(
                 [index for index in impossible if repr(float(self.value[index])) == value],
@@ -351,6 +354,11 @@ class SampleTable:
                 f"samples that are there again later, left out: {self._name_some(earlier)}",
             )
         ]
+
+
+def _of_series(flags: np.ndarray, series: np.ndarray) -> np.ndarray:
+    """Return for each sample the flag of its series."""
+    return flags[series] if len(flags) else np.zeros(len(series), dtype=bool)
 
 
 _fields = operator.itemgetter(*COLUMNS)

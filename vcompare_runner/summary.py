@@ -1,12 +1,13 @@
 # vcompare_runner: copyright the vcompare contributors, GPL-3.0-or-later (see LICENSE)
-"""The end of a comparison in a few lines: ratios, what was refused, where the report is."""
+"""The end of a comparison in a few lines: verdicts, ratios, what was refused, where the report is."""
 
 from __future__ import annotations
 
 import typing as t
 from pathlib import Path
 
-from vcompare_runner.report import model, words
+from vcompare_runner import words
+from vcompare_runner.report import model
 
 
 def headline(report: model.Report) -> tuple[list[str], list[list[str]]]:
@@ -36,6 +37,23 @@ def _cell(entry: t.Mapping[str, t.Any] | None, arm: t.Mapping[str, t.Any]) -> st
         )
     interval = words.interval(entry["interval"])
     return f"{words.ratio(entry['ratio'])} {interval}".rstrip()
+
+
+def verdicts(report: model.Report) -> list[list[str]]:
+    """Return a row for each claim that was judged, and one for all that were not run."""
+    rows = [
+        [
+            claim["verdict"],
+            f"{claim['tests_run']} of {claim['tests_declared']}",
+            claim["title"] + (" (a result is questioned)" if claim["questioned"] else ""),
+        ]
+        for claim in report["claims"]
+        if claim["verdict"] != "NOT RUN"
+    ]
+    not_run = [claim["id"] for claim in report["claims"] if claim["verdict"] == "NOT RUN"]
+    if not_run:
+        rows.append(["NOT RUN", "0", ", ".join(not_run)])
+    return rows
 
 
 def remarks(report: model.Report) -> list[str]:

@@ -19,6 +19,11 @@ from ansible_collections.vcompare.lab.plugins.plugin_utils.bundle import (
     BundleError,
     new_run_id,
 )
+from ansible_collections.vcompare.lab.plugins.plugin_utils.claims import (
+    ClaimsError,
+    declare,
+    undeclared,
+)
 
 # A run's name becomes a folder and part of the names of instances.
 _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
@@ -48,6 +53,7 @@ class ActionModule(ActionBase):
                 "lab": {"type": "dict"},
                 "image": {"type": "dict"},
                 "instance": {"type": "dict"},
+                "claims": {"type": "list", "elements": "dict"},
             },
             required_if=[
                 ("state", "closed", ["run"]),
@@ -64,12 +70,14 @@ class ActionModule(ActionBase):
             if arguments["state"] == "closed":
                 return self._close(bundle, arguments["stopped"] or None)
             return self._open(bundle, run, arguments)
-        except (BundleError, OSError) as error:
+        except (BundleError, ClaimsError, OSError) as error:
             raise AnsibleActionFail(str(error)) from error
 
     def _open(self, bundle: Bundle, run: str, arguments: dict[str, t.Any]) -> dict[str, t.Any]:
         if arguments["seed"] is not None and arguments["seed"] < 0:
             raise AnsibleActionFail(f"a seed is not negative: {arguments['seed']}")
+        # Also in check mode: what is wrong with them is said before anything is made.
+        declared = declare(catalogues) if (catalogues := arguments["claims"]) else None
         try:
             budget_s = seconds_of(arguments["budget"])
         except ValueError as error:
@@ -95,9 +103,16 @@ class ActionModule(ActionBase):
                 "lab": arguments["lab"],
                 "image": arguments["image"],
                 "instance": arguments["instance"],
+                **({"claims": declared} if declared else {}),
                 "versions": versions(),
             }
         )
+        if resumed and (late := undeclared(manifest.get("claims"), catalogues or [])):
+            raise AnsibleActionFail(
+                f"the run {run} can't be resumed with other claims than it began with "
+                f"({', '.join(late)}): what it is judged by was declared before its first sample. "
+                "Leave them out, or begin a new run."
+            )
         for host, each in arguments["hosts"].items():
             if each.get("facts"):
                 bundle.write_facts(host, each["facts"])

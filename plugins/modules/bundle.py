@@ -73,6 +73,16 @@ options:
     description:
       - The size of an instance, C(vcpus) and C(memory_mib).
     type: dict
+  claims:
+    description:
+      - The claims that the run shall be judged by, a file each, with its name (C(file)) and its C(claims);
+        see the lookup P(vcompare.lab.claims#lookup). They become part of the manifest before anything
+        is measured.
+      - A run that goes on keeps those that it began with; claims of later files that are not among them
+        are refused, since margins can't be chosen with results at hand.
+      - Without them, the report judges by the claims of whoever makes it, and says so.
+    type: list
+    elements: dict
 attributes:
   check_mode:
     support: full
@@ -98,6 +108,7 @@ EXAMPLES = r"""
     lab: {nested: true, name: default}
     image: "{{ host.image }}"
     instance: {vcpus: 1, memory_mib: 256}
+    claims: "{{ query('vcompare.lab.claims') }}"
   register: opened
 
 - name: Close it

@@ -8,6 +8,7 @@ The same bundle gives the same bytes, on any day and machine.
 ``report.md``   the same for a merge request or a wiki
 ``report.json`` the same for programs (see ``model.build``)
 ``samples.csv`` every sample, with whether it counts and why not
+``junit.xml``   the verdicts, a test case a claim (see ``junit``)
 =============== ==========================================================
 """
 
@@ -16,9 +17,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from vcompare_runner.bundle import Bundle, load_bundle
+from vcompare_runner.claims.declared import catalogue_of
+from vcompare_runner.claims.judge import judge
 from vcompare_runner.errors import VcompareError
 from vcompare_runner.gates import judge_gates
-from vcompare_runner.report import gates_section, html, markdown, model, table
+from vcompare_runner.report import gates_section, html, junit, markdown, model, table
 from vcompare_runner.statistics import analyse
 
 INDEX = "index.html"
@@ -46,6 +49,7 @@ def write_report_of(bundle: Bundle, output: Path) -> Path:
         output.mkdir(parents=True, exist_ok=True)
         _write(output / "report.json", model.to_json(report))
         _write(output / "report.md", markdown.render(report))
+        _write(output / "junit.xml", junit.render(report))
         table.write_samples(bundle.samples, output / "samples.csv")
         # Last, so that a report that can be opened is a whole one.
         return _write(output / INDEX, html.render(report))
@@ -57,10 +61,15 @@ def write_report_of(bundle: Bundle, output: Path) -> Path:
 
 
 def build_report(bundle: Bundle) -> model.Report:
-    """Compute figures and gates of a bundle, and put them into the content of its report."""
+    """Compute figures, gates and verdicts of a bundle: the content of its report.
+
+    :raises BundleError: the claims in its manifest can't be trusted.
+    """
     figures = analyse(bundle)
     gates = judge_gates(bundle, figures)
-    return gates_section.add(model.build(bundle, figures), gates)
+    catalogue = catalogue_of(bundle.manifest)
+    claims = judge(bundle, figures, catalogue, gates)
+    return gates_section.add(model.build(bundle, figures, catalogue, claims), gates)
 
 
 def _write(path: Path, text: str) -> Path:

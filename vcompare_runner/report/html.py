@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from vcompare_runner.report import view
+from vcompare_runner.report import forest, view
 from vcompare_runner.report.figures import scenario_svg
 from vcompare_runner.report.model import Report
 
@@ -15,8 +15,15 @@ def render(report: Report) -> str:
         scenario_svg(scenario, slug, context["ambiguous"])
         for scenario, slug in zip(report["scenarios"], context["slugs"], strict=True)
     ]
+    claim_pictures = {
+        claim["id"]: {
+            "tests": forest.pictures(claim["tests"], f"forest-{claim['id']}"),
+            "beside": forest.pictures(claim["figures"], f"beside-{claim['id']}"),
+        }
+        for claim in context["judged"]
+    }
     return (
         view.environment(autoescape=True)
         .get_template("index.html.j2")
-        .render(context, pictures=pictures)
+        .render(context, pictures=pictures, claim_pictures=claim_pictures)
     )

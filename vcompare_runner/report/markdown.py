@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import typing as t
 
-from vcompare_runner.report import view, words
+from vcompare_runner import words
+from vcompare_runner.report import view
 from vcompare_runner.report.model import Report
 
 

@@ -9,9 +9,12 @@ Keys:
 ``substrate``  host → ``metal``, ``nested-kvm`` or ``nested-tcg``
 ``lab``        what carries the hosts, and which acceleration was chosen why
 ``arms``       per arm and host: proven, proofs, blocks, reason when refused
-``scenarios``  per scenario and metric, per arm: median, blocks, ratio to bare, interval
+``scenarios``  per scenario and metric, per arm: median, blocks, ratio to bare, interval, and the
+               published figures that they are held against
 ``gates``      per gate: what it asks, its limit, what it found, what it refused
-``claims``     empty until claims are judged
+``claims``     per claim: verdict, sentence, what would settle it, tests (``claims/judge.py``)
+``catalogue``  where the claims are from, and whether the run declared them before it began
+``needs``      per need of a reader: the arms that confirmed claims favour, and which claims
 ``problems``   what was refused or failed, and why
 ``notes``      what a reader must know about the record
 ``provenance`` versions, image, instance size, host facts
@@ -23,9 +26,12 @@ A value that is missing is ``null``; it never becomes a number.
 from __future__ import annotations
 
 import json
+import shlex
 import typing as t
 
 from vcompare_runner.bundle import ArmPlan, Bundle, Note, ProofLine, Substrate, usable_arms
+from vcompare_runner.claims.bands import Held, held_figures
+from vcompare_runner.claims.declared import Catalogue
 from vcompare_runner.duration import write_duration
 from vcompare_runner.names import AGAIN, ARMS, BARE, NESTED_TCG, arm_order
 from vcompare_runner.samples import NO_REASON, OK
@@ -36,9 +42,15 @@ SCHEMA = 1
 Report = dict[str, t.Any]
 
 
-def build(bundle: Bundle, figures: t.Sequence[ScenarioFigures]) -> Report:
-    """Build the content of the report from a bundle and its figures."""
+def build(
+    bundle: Bundle,
+    figures: t.Sequence[ScenarioFigures],
+    catalogue: Catalogue,
+    claims: t.Sequence[dict[str, t.Any]],
+) -> Report:
+    """Build the content of the report from a bundle, its figures, and the verdicts on them."""
     manifest = bundle.manifest
+    substrates = _substrates(bundle)
     outcomes = _outcomes(bundle)
     arms = [_arm(bundle, plan, outcomes.get((plan.arm, plan.host), ())) for plan in _plans(bundle)]
     return {
@@ -58,12 +70,18 @@ def build(bundle: Bundle, figures: t.Sequence[ScenarioFigures]) -> Report:
         "substrate": _substrates(bundle),
         "lab": manifest.lab.model_dump(),
         "arms": arms,
-        "scenarios": [_scenario(scenario) for scenario in figures],
-        "claims": [],
+        "scenarios": [_scenario(scenario, substrates) for scenario in figures],
+        "claims": list(claims),
+        "catalogue": {
+            "sha256": catalogue.sha256,
+            "files": list(catalogue.files),
+            "declared": catalogue.declared,
+        },
+        "needs": _needs(claims),
         "problems": _problems(bundle, arms, outcomes),
         "notes": [
             {"code": note.code, "text": note.text}
-            for note in (*bundle.notes, *_own_notes(bundle, figures))
+            for note in (*bundle.notes, *_own_notes(bundle, figures), *catalogue.notes)
         ],
         "provenance": {
             "versions": manifest.versions,
@@ -211,18 +229,38 @@ def _proofs(lines: t.Sequence[ProofLine]) -> list[dict[str, t.Any]]:
     return list(summary.values())
 
 
-def _scenario(scenario: ScenarioFigures) -> dict[str, t.Any]:
+def _needs(claims: t.Sequence[dict[str, t.Any]]) -> list[dict[str, t.Any]]:
+    """Say for each need which arms the evidence favours; none where no claim of it is confirmed."""
+    needs: dict[str, list[dict[str, t.Any]]] = {}
+    for claim in claims:
+        needs.setdefault(claim["need"], []).append(claim)
+    return [
+        {
+            "need": need,
+            "favours": [
+                {"arm": arm, "claim": claim["id"]} for claim in of_need for arm in claim["favours"]
+            ],
+            "claims": [{"id": claim["id"], "verdict": claim["verdict"]} for claim in of_need],
+        }
+        for need, of_need in needs.items()
+    ]
+
+
+def _scenario(scenario: ScenarioFigures, substrates: t.Mapping[str, Substrate]) -> dict[str, t.Any]:
     return {
         "scenario": scenario.scenario,
         "metric": scenario.metric,
         "unit": scenario.unit,
         "direction": scenario.direction,
         "variant": scenario.variant,
-        "arms": [_figures(figures, scenario.direction) for figures in scenario.arms],
+        "arms": [
+            _figures(figures, scenario.direction, held_figures(scenario, figures, substrates))
+            for figures in scenario.arms
+        ],
     }
 
 
-def _figures(figures: ArmFigures, direction: str) -> dict[str, t.Any]:
+def _figures(figures: ArmFigures, direction: str, held: t.Sequence[Held]) -> dict[str, t.Any]:
     comparison = figures.comparison
     values = [{"block": block, "value": value} for block, value in sorted(figures.values.items())]
     return {
@@ -240,6 +278,7 @@ def _figures(figures: ArmFigures, direction: str) -> dict[str, t.Any]:
         "interval": _interval(comparison),
         "compared": _verdict(comparison, direction),
         "reason": (comparison.reason if comparison else figures.reason),
+        "bands": [each.as_data() | {"questioned": each.questioned} for each in held],
         "values": values,
         "block_ratios": [
             {"block": block, "log_ratio": float(log_ratio)}
@@ -412,9 +451,12 @@ def _reproduce(bundle: Bundle) -> dict[str, str]:
     if set(arms) != set(ARMS):
         command += ["--arms", ",".join(arms)]
     command += ["--scenarios", ",".join(manifest.profile.scenarios)]
+    # The first file is the one that every run has.
+    for name in manifest.claims.files[1:] if manifest.claims else ():
+        command += ["--claims", name]
     if manifest.lab.nested and manifest.lab.acceleration:
         command += ["--accel", manifest.lab.acceleration.accel]
-    return {"measure": " ".join(command), "report": f"vcompare report {manifest.run}"}
+    return {"measure": shlex.join(command), "report": f"vcompare report {manifest.run}"}
 
 
 def _blocks_to_repeat(bundle: Bundle) -> int:

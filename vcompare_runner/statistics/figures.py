@@ -24,7 +24,7 @@ import numpy as np
 
 from vcompare_runner.bundle import Bundle
 from vcompare_runner.names import BARE, arm_order
-from vcompare_runner.samples import OK, SeriesKey
+from vcompare_runner.samples import OK, UNITS_WITH_ZERO, SeriesKey
 from vcompare_runner.statistics.inference import MIN_PAIRS, Interval, median_interval
 
 
@@ -196,7 +196,9 @@ def _figures(
         arms.items(), key=lambda item: (arm_order(item[0][0]), item[0][1])
     ):
         comparison, reason = None, None
-        if arm != BARE:
+        if scenario[2] in UNITS_WITH_ZERO:
+            reason = "a figure that may be zero has no ratio"
+        elif arm != BARE:
             bare_host, reason = choose_baseline(host, bare_hosts)
             if bare_host is not None:
                 # Each comparison has random numbers of its own, so that one more scenario or arm

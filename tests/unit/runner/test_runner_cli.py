@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from checkout import Checkout
 from synthetic import Synthetic, read_lines, write_lines
+from test_runner_claims_schema import CLAIM, changed
+from test_runner_claims_schema import write as write_claims
 
 from vcompare_runner import cli, commands, plan, project
 from vcompare_runner import home as homes
@@ -83,6 +85,8 @@ def test_help_documents_exit_codes(vcompare: Vcompare, arguments: tuple[str, ...
         (("compare", "--blocks", "0"), ("--blocks", "at least 1")),
         (("compare", "--blocks", "many"), ("--blocks",)),
         (("compare", "--seed", "-4"), ("--seed", "negative")),
+        (("compare", "--claims", "/nowhere.yml"), ("--claims", "/nowhere.yml")),
+        (("compare", "--resume", "x", "--claims", "a.yml"), ("--resume", "--claims")),
         (("compare", "-i", "/nowhere/at/all"), ("--inventory", "/nowhere/at/all", "-i")),
         (
             ("compare", "--resume", "20200101-000000-abcdef"),
@@ -215,6 +219,22 @@ def test_dry_run_says_all_and_makes_nothing(vcompare: Vcompare, home: Path) -> N
         flags=re.MULTILINE,
     )
     assert "xen-pvh" not in out
+    assert not home.exists()
+
+
+def test_claims_are_checked_before_anything_is_made(
+    vcompare: Vcompare, home: Path, tmp_path: Path
+) -> None:
+    path = write_claims(tmp_path / "ours.yml", changed(margn=2))
+    code, _out, err = vcompare("compare", "--claims", str(path), "--dry-run")
+    assert code == 2
+    assert f"--claims: {path}: claim 'ours': test 'slower': margn" in err
+    assert "did you mean 'margin'?" in err
+    assert not home.exists()
+    write_claims(path, CLAIM)
+    code, out, _err = vcompare("compare", "--claims", str(path), "--dry-run")
+    assert code == 0
+    assert f"those of every run, {path}" in out
     assert not home.exists()
 
 

@@ -271,7 +271,12 @@ def test_no_raw_texts_at_all(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"seed": 1}, {"claims": {"claims": []}}, {"created_at": "2026-01-01T00:00:00Z"}, {"arms": []}],
+    [
+        {"seed": 1},
+        {"claims": {"sha256": "", "files": [], "claims": []}},
+        {"created_at": "2026-01-01T00:00:00Z"},
+        {"arms": []},
+    ],
 )
 def test_a_changed_manifest_makes_the_bundle_unusable(folder: Path, change: Record) -> None:
     path = folder / "manifest.json"

@@ -160,7 +160,7 @@ def test_with_the_package(tmp_path: Path) -> None:
     manifest["profile"]["max_blocks"] = 9
     test = {"scenario": "cpu", "metric": "events_per_second", "arms": ["kvm"], "against": "docker",
             "comparison": "ratio", "margin": 2.0}  # fmt: skip
-    manifest["claims"] = {"claims": [{"id": "c", "tests": [test]}]}
+    manifest["claims"] = {"sha256": "", "files": [], "claims": [{"id": "c", "tests": [test]}]}
     bundle.open(manifest)
     for block in (1, 2):
         both = measured(block)

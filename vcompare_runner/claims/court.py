@@ -1,0 +1,315 @@
+# vcompare_runner: copyright the vcompare contributors, GPL-3.0-or-later (see LICENSE)
+"""What a test of a claim finds in a bundle: its two sides, why one is missing, what gates say of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import typing as t
+
+import numpy as np
+
+from vcompare_runner.bundle import Bundle, usable_arms
+from vcompare_runner.claims import comparisons, sentences
+from vcompare_runner.claims.bands import Held, Kind, find, hold
+from vcompare_runner.claims.comparisons import Result
+from vcompare_runner.claims.schema import ClaimTest
+from vcompare_runner.names import AGAIN, NESTED_TCG
+from vcompare_runner.samples import NO_REASON, OK
+from vcompare_runner.statistics import ArmFigures, Interval, ScenarioFigures
+
+
+class GateResult(t.Protocol):
+    """A gate that did not let something pass, in words."""
+
+    @property
+    def sentence(self) -> str:
+        """What was seen, and what the limit is."""
+
+
+class Gates(t.Protocol):
+    """What the gates say of a bundle (``gates.py``)."""
+
+    def refuses(self, scenario: str, arm: str, host: str) -> t.Sequence[GateResult]:
+        """Return the gates that refuse the figures of an arm in a scenario."""
+
+    def aa_noise(
+        self, scenario: str, metric: str, variant: str | None = None, host: str | None = None
+    ) -> Interval | None:
+        """Return the interval of bare again / bare: of any host, the worst."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Side:
+    """The figures of one arm on one host in a scenario."""
+
+    unit: str
+    direction: str
+    figures: ArmFigures
+
+
+class Court:
+    """What the tests of one bundle are looked up in."""
+
+    def __init__(
+        self, bundle: Bundle, figures: t.Sequence[ScenarioFigures], gates: Gates | None
+    ) -> None:
+        self.bundle = bundle
+        self.gates = gates
+        self.sides: dict[tuple[str, str, str, str, str], list[_Side]] = {}
+        self.variants: dict[tuple[str, str], set[str]] = {}
+        for each in figures:
+            self.variants.setdefault((each.scenario, each.metric), set()).add(each.variant)
+            for arm in each.arms:
+                key = (each.scenario, each.metric, each.variant, arm.arm, arm.host)
+                self.sides.setdefault(key, []).append(_Side(each.unit, each.direction, arm))
+        self.metrics = {metric for _scenario, metric in self.variants}
+        self.hosts: dict[str, list[str]] = {}
+        for plan in bundle.manifest.arms:
+            self.hosts.setdefault(plan.arm, []).append(plan.host)
+        for block in bundle.blocks:
+            for outcome in block.arms:
+                if block.host not in self.hosts.setdefault(outcome.arm, []):
+                    self.hosts[outcome.arm].append(block.host)
+        self.substrates = {plan.host: plan.substrate for plan in bundle.manifest.arms} | {
+            facts.host: facts.substrate for facts in bundle.facts.values() if facts.substrate
+        }
+        self.troubles = _troubles(bundle)
+        self._rows: dict[tuple[str, ...], dict[int, list[int]]] | None = None
+
+    def test(self, test: ClaimTest, arm: str) -> list[Result]:
+        """Return what a test says for an arm, for each host that has it; p-values not yet judged."""
+        hosts = self.hosts.get(arm, [])
+        if not hosts:
+            return [
+                Result(test, arm, None).leave_open(
+                    "not run", "arm", f"the run has no arm {arm}", f"the arm {arm}"
+                )
+            ]
+        return [self._test_on(Result(test, arm, host)) for host in hosts]
+
+    def _test_on(self, result: Result) -> Result:
+        test, host = result.test, t.cast(str, result.host)
+        side = self._side(result, result.arm, host)
+        if side is None:
+            return result
+        other = None
+        if test.against is not None:
+            result.against_host = self._other_host(test, host)
+            if result.against_host is None:
+                hosts = self.hosts.get(test.against, [])
+                return result.leave_open(
+                    "not run",
+                    "arm",
+                    f"{test.against} was measured on several hosts, but not on {host}"
+                    if hosts
+                    else f"the run has no arm {test.against} to compare with",
+                    f"the arm {test.against}",
+                )
+            other = self._side(result, test.against, result.against_host)
+            if other is None:
+                return result
+            if (side.unit, side.direction) != (other.unit, other.direction):
+                return result.leave_open(
+                    "refused",
+                    "unusable",
+                    f"{result.arm} was written in {side.unit}, {test.against} in {other.unit}",
+                )
+        result.unit = side.unit
+        if test.unit is not None and test.unit != side.unit:
+            return result.leave_open(
+                "refused",
+                "unusable",
+                f"the margin is in {test.unit}, the figures are in {side.unit}",
+            )
+        try:
+            pairs = comparisons.pair(
+                test, side.figures.values, other.figures.values if other else None
+            )
+        except ValueError as error:
+            return result.leave_open("refused", "unusable", str(error))
+        comparisons.estimate(result, pairs)
+        result.rows = self.rows(result)
+        if not pairs.blocks:
+            return result.leave_open(
+                "not run", "unmeasured", f"no block has a figure of both it and {test.against}"
+            )
+        self._refuse(result, side, other)
+        return result
+
+    def _side(self, result: Result, arm: str, host: str) -> _Side | None:
+        """Return the figures of one side, or note why there are none."""
+        test = result.test
+        found = self.sides.get((test.scenario, test.metric, test.variant, arm, host), [])
+        if len(found) > 1:
+            units = ", ".join(sorted(f"{side.unit} ({side.direction})" for side in found))
+            result.leave_open(
+                "refused", "unusable", f"{arm} was written in several units or directions: {units}"
+            )
+            return None
+        if found and found[0].figures.values:
+            return found[0]
+        planned = [
+            plan for plan in self.bundle.manifest.arms if (plan.arm, plan.host) == (arm, host)
+        ]
+        if planned and not planned[0].planned:
+            why = planned[0].reason or NO_REASON
+            result.leave_open(
+                "not run", "arm", f"{arm} was not measured: {why}", f"the arm {arm} ({why})"
+            )
+        elif test.scenario not in self.bundle.manifest.profile.scenarios:
+            name = self.bundle.manifest.profile.name
+            result.leave_open(
+                "not run",
+                "scenario",
+                f"the run's profile ({name}) has no scenario {test.scenario}",
+                f"the scenario {test.scenario}",
+            )
+        elif test.variant not in (seen := self.variants.get((test.scenario, test.metric), set())):
+            missing = f"variant {test.variant}" if seen else f"metric {test.metric}"
+            result.leave_open(
+                "not run",
+                "scenario",
+                f"the scenario {test.scenario} was run without {missing}",
+                f"{test.scenario} with {missing}",
+            )
+        elif (trouble := self.troubles.get((arm, host))) is not None:
+            result.leave_open(*trouble)
+        else:
+            result.leave_open(
+                "not run", "unmeasured", f"{test.scenario} has no usable figure of {arm}"
+            )
+        return None
+
+    def _other_host(self, test: ClaimTest, host: str) -> str | None:
+        """Return the host whose figures are compared with: the same, or the only one that has it."""
+        hosts = self.hosts.get(t.cast(str, test.against), [])
+        if host in hosts:
+            return host
+        return hosts[0] if len(hosts) == 1 else None
+
+    def _refuse(self, result: Result, side: _Side, other: _Side | None) -> None:
+        """Let the gates refuse what was measured."""
+        test = result.test
+        sides = [(result.arm, result.host), (test.against, result.against_host)]
+        refusals: list[str] = []
+        if self.gates is not None:
+            for arm, host in sides:
+                if arm is not None and host is not None:
+                    refusals += [
+                        gate.sentence for gate in self.gates.refuses(test.scenario, arm, host)
+                    ]
+        if refusals:
+            result.leave_open("refused", "gate", "; ".join(dict.fromkeys(refusals)))
+            return
+        if test.hardware_speed:
+            kinds = {host: self.substrates.get(host) for _arm, host in sides if host is not None}
+            if NESTED_TCG in kinds.values():
+                result.leave_open("refused", "substrate", sentences.on_emulated(result))
+                return
+            if unknown := [host for host, kind in kinds.items() if kind is None]:
+                result.leave_open("refused", "unknown", f"what {unknown[0]} stands on is not known")
+                return
+        if test.comparison != "yes_no":
+            self._refuse_noise(result, other)
+
+    def _refuse_noise(self, result: Result, other: _Side | None) -> None:
+        """Refuse a test whose margin is not large beside how much bare differs from itself."""
+        test = result.test
+        if self.gates is None or AGAIN not in self.hosts:
+            return
+        noise = self.gates.aa_noise(test.scenario, test.metric, test.variant)
+        if noise is None:
+            if result.interval is not None:
+                result.leave_open(
+                    "refused",
+                    "noise",
+                    "bare has no interval against itself, so that the noise is not known",
+                )
+            return
+        limit = comparisons.half_margin_log(test, other.figures.median if other else None)
+        low, high = math.log(noise.low), math.log(noise.high)
+        # How far it reaches from 1, not how wide it is: to be steadily off is as bad as to scatter.
+        if limit is not None and max(abs(low), abs(high)) > limit:
+            result.leave_open(
+                "refused", "noise", sentences.too_noisy(noise.low, noise.high, math.exp(limit))
+            )
+
+    def rows(self, result: Result) -> list[tuple[int, int]]:
+        """Return the rows of samples.csv behind a test, as pairs of first and last."""
+        if self._rows is None:
+            self._rows = _rows_by_series(self.bundle)
+        test = result.test
+        blocks = set(result.pairs.blocks) if result.pairs else set()
+        found: list[int] = []
+        for arm, host in ((result.arm, result.host), (test.against, result.against_host)):
+            by_block = self._rows.get(
+                (test.scenario, test.metric, test.variant, str(arm), str(host)), {}
+            )
+            found += [row for block, rows in by_block.items() if block in blocks for row in rows]
+        return _ranges(found)
+
+    def held(self, result: Result) -> Held | None:
+        """Hold a result against a published figure, if there is one."""
+        test = result.test
+        kind: Kind = "difference" if test.comparison == "difference" else "ratio"
+        if test.comparison == "yes_no":
+            return None
+        band = find(test.scenario, test.metric, test.variant, result.arm, test.against, kind)
+        if band is None:
+            return None
+        unit = result.unit if kind == "difference" else None
+        kinds = [self.substrates.get(host or "") for host in (result.host, result.against_host)]
+        return hold(band, result.estimate, unit, kinds)
+
+
+def _troubles(
+    bundle: Bundle,
+) -> dict[tuple[str, str], tuple[comparisons.Outcome, comparisons.Cause, str]]:
+    """Return why an (arm, host) has no figures at all, where it has none in any block."""
+    unusable = usable_arms(bundle.blocks, bundle.proofs)
+    seen: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for block in bundle.blocks:
+        for outcome in block.arms:
+            why = unusable[block.block, block.host, outcome.arm]
+            status = "refused" if why else str(outcome.status)
+            seen.setdefault((outcome.arm, block.host), []).append(
+                (status, why or outcome.reason or NO_REASON)
+            )
+    troubles: dict[tuple[str, str], tuple[comparisons.Outcome, comparisons.Cause, str]] = {}
+    for (arm, host), outcomes in seen.items():
+        if any(status == "ok" for status, _why in outcomes):
+            continue
+        why = "; ".join(dict.fromkeys(why for _status, why in outcomes))
+        if any(status == "refused" for status, _why in outcomes):
+            troubles[arm, host] = ("refused", "unproven", f"{arm}: {why}")
+        else:
+            troubles[arm, host] = ("not run", "unmeasured", f"{arm}: failed: {why}")
+    return troubles
+
+
+def _rows_by_series(bundle: Bundle) -> dict[tuple[str, ...], dict[int, list[int]]]:
+    """Return for each series the rows of samples.csv that count, by block."""
+    samples = bundle.samples
+    counted = np.flatnonzero(samples.used & ~samples.warmup & (samples.status == OK))
+    order = counted[np.lexsort((counted, samples.block[counted], samples.series[counted]))]
+    series, block = samples.series[order], samples.block[order]
+    found: dict[tuple[str, ...], dict[int, list[int]]] = {}
+    if not len(order):
+        return found
+    edges = np.flatnonzero((np.diff(series) != 0) | (np.diff(block) != 0)) + 1
+    for group in np.split(order, edges):
+        key = samples.keys[samples.series[group[0]]]
+        name = (key.scenario, key.metric, key.variant, key.arm, key.host)
+        found.setdefault(name, {})[int(samples.block[group[0]])] = (group + 1).tolist()
+    return found
+
+
+def _ranges(rows: t.Iterable[int]) -> list[tuple[int, int]]:
+    ranges: list[tuple[int, int]] = []
+    for row in sorted(rows):
+        if ranges and row == ranges[-1][1] + 1:
+            ranges[-1] = (ranges[-1][0], row)
+        else:
+            ranges.append((row, row))
+    return ranges
