@@ -67,6 +67,7 @@ class ControllerConditions(Conditions):
     busy_cpus: float | None = None
     busy_nodes_cpus: float | None = None
     busy_own_cpus: float | None = None
+    busy_kernel_cpus: float | None = None
     busy_foreign_cpus: float | None = None
     load1: float | None = None
 

@@ -5,7 +5,7 @@
 Where the hosts are nodes of a nested lab that this machine carries, whatever else it does is load on
 them. The nodes make most of its load themselves, so what counts is *foreign* load:
 
-    foreign = busy CPU time − CPU time of this lab's QEMU processes − CPU time of our own
+    foreign = busy CPU time − CPU time of this lab's QEMU processes − CPU time of our own − kernel threads
 
 - busy: user, nice, system, irq and softirq of ``/proc/stat`` (proc(5)).
 - this lab's QEMU processes: those whose command line has ``-name guest=<domain>`` with the name of
@@ -13,6 +13,8 @@ them. The nodes make most of its load themselves, so what counts is *foreign* lo
 - our own: the topmost process above us that is still Ansible's, ansible-runner's or our own command,
   and all below it: their own time, and that of their children that have ended. A child that ends hands its
   time to its parent, so the sum loses nothing by it.
+- kernel threads: what they do (writing back, reclaiming, watching memory: up to a quarter of a CPU beside
+  two busy nodes) is done for whoever uses the machine, and mostly for the nodes. It is recorded.
 
 On a controller that carries no node of the lab the same is recorded (it may explain a lost
 connection), and judged by nobody. A figure that can't be read is None.
@@ -31,6 +33,9 @@ from ansible_collections.vcompare.lab.plugins.module_utils.errors import Vcompar
 from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import Lab
 
 Record = dict[str, t.Any]
+
+# The pid of the parent of all kernel threads (kernel/kthread.c). In a container there are none to be seen.
+_KTHREADD = 2
 
 # Programs above a task that are part of the same run. A shell or a script above them is not: what
 # else it has started is load from elsewhere.
@@ -71,6 +76,7 @@ class Reading:
     at_s: float
     totals: conditions.Conditions
     nodes: t.Mapping[tuple[int, int], float]
+    kernel: t.Mapping[tuple[int, int], float]
     own_s: float | None
 
 
@@ -124,6 +130,15 @@ def nodes_of(
     }
 
 
+def kernel_threads(running: t.Mapping[int, Process]) -> dict[tuple[int, int], float]:
+    """Return the CPU seconds of kernel threads, the children of kthreadd, by pid and start."""
+    return {
+        (process.pid, process.started): process.spent_s
+        for process in running.values()
+        if _KTHREADD in (process.pid, process.parent) and not process.command
+    }
+
+
 def is_ours(command: bytes) -> bool:
     """Say whether a command line is Ansible's or our own: a program, or what Python runs."""
     words = [os.path.basename(word) for word in command.split(b"\0")]
@@ -166,6 +181,7 @@ def read(domains: t.Collection[str]) -> Reading:
         at_s=time.monotonic(),
         totals=conditions.now(),
         nodes=nodes_of(running, domains),
+        kernel=kernel_threads(running),
         own_s=own_time(running, os.getpid()),
     )
 
@@ -182,10 +198,12 @@ def between(before: Reading, after: Reading) -> Record:
     same = before.nodes.keys() == after.nodes.keys()
     nodes_s = sum(after.nodes[key] - before.nodes[key] for key in after.nodes) if same else None
     own_s = None if before.own_s is None or after.own_s is None else after.own_s - before.own_s
+    # One that began meanwhile counts from its beginning; one that ended takes its last moments along.
+    kernel_s = sum(spent_s - before.kernel.get(key, 0.0) for key, spent_s in after.kernel.items())
     foreign_s = None
     if spent.busy_s is not None and nodes_s is not None and own_s is not None:
         # Ticks of different counters: a difference a little below zero is zero.
-        foreign_s = max(0.0, spent.busy_s - nodes_s - own_s)
+        foreign_s = max(0.0, spent.busy_s - nodes_s - own_s - kernel_s)
     record = spent.record(wall_s)
     del record["busy_s"]
     return {
@@ -194,6 +212,7 @@ def between(before: Reading, after: Reading) -> Record:
         "busy_cpus": _rate(spent.busy_s, wall_s),
         "busy_nodes_cpus": _rate(nodes_s, wall_s),
         "busy_own_cpus": _rate(own_s, wall_s),
+        "busy_kernel_cpus": _rate(kernel_s, wall_s),
         "busy_foreign_cpus": _rate(foreign_s, wall_s),
         "load1": load1(),
     }

@@ -77,16 +77,23 @@ def test_domains_follow_from_home_and_lab(tmp_path: Path) -> None:
 
 
 def reading(
-    at: float, busy: float | None, nodes: dict[tuple[int, int], float], own: float | None
+    at: float,
+    busy: float | None,
+    nodes: dict[tuple[int, int], float],
+    own: float | None,
+    kernel: dict[tuple[int, int], float] | None = None,
 ) -> Reading:
-    return Reading(at, Conditions(busy, 0.0, 0, {"cpu": at}), nodes, own)
+    return Reading(at, Conditions(busy, 0.0, 0, {"cpu": at}), nodes, kernel or {}, own)
 
 
 def test_known_answer() -> None:
     found = controller.between(
-        reading(0.0, 100.0, {(30, 300): 10.0}, 5.0), reading(10.0, 118.0, {(30, 300): 25.0}, 6.0)
+        reading(0.0, 100.0, {(30, 300): 10.0}, 5.0, {(7, 1): 2.0, (8, 1): 4.0}),
+        # One kernel thread has ended, one has begun.
+        reading(10.0, 119.5, {(30, 300): 25.0}, 6.0, {(7, 1): 3.0, (9, 500): 0.5}),
     )
-    assert found["busy_cpus"] == 1.8
+    assert found["busy_cpus"] == 1.95
+    assert found["busy_kernel_cpus"] == 0.15
     assert found["busy_nodes_cpus"] == 1.5
     assert found["busy_own_cpus"] == 0.1
     assert found["busy_foreign_cpus"] == 0.2
