@@ -191,7 +191,9 @@ def test_figures_of_a_test(tmp_path: Path) -> None:
 def test_the_same_bundle_the_same_verdicts(tmp_path: Path) -> None:
     folder = synthetic().write(tmp_path)
     bundle = load_bundle(folder)
-    first, second = (judge(bundle, analyse(bundle), catalogue_of(bundle.manifest)) for _ in "ab")
+    first, second = (
+        judge(bundle, analyse(bundle), catalogue_of(bundle.manifest)) for _number in "ab"
+    )
     assert first == second
 
 

@@ -50,13 +50,13 @@ def test_what_can_not_have_a_trend(series: list[float]) -> None:
 
 def test_trends_are_flagged_as_often_as_said() -> None:
     rng = np.random.default_rng(1)
-    share = np.mean([flags.trend(rng.normal(size=8)).flagged for _ in range(600)])
+    share = np.mean([flags.trend(rng.normal(size=8)).flagged for _number in range(600)])
     assert 0.02 <= share <= 0.09
 
 
 def test_a_warm_up_that_blocks_share() -> None:
     rng = np.random.default_rng(2)
-    falling = [np.array([1.3, 1.2, 1.1, 1.0]) + rng.normal(0, 0.02, 4) for _ in range(5)]
+    falling = [np.array([1.3, 1.2, 1.1, 1.0]) + rng.normal(0, 0.02, 4) for _number in range(5)]
     found = flags.trend_within([list(group) for group in falling])
     assert found.flagged
     assert found.tau == pytest.approx(-1.0)
@@ -138,7 +138,7 @@ def test_half_the_width_needs_about_four_times_the_blocks() -> None:
 def test_that_many_blocks_are_enough_about_half_of_the_time() -> None:
     rng = np.random.default_rng(6)
     enough = []
-    for _ in range(200):
+    for _number in range(200):
         needed = power.blocks_needed(rng.normal(0, 0.05, 10), 0.02)
         assert needed is not None
         low, high = order.bounds(rng.normal(0, 0.05, needed), 0.95)
@@ -186,7 +186,7 @@ def test_a_machine_that_slows_down_as_a_whole_is_said_of_bare_only(tmp_path: Pat
 
 def test_very_many_iterations_are_looked_at_in_pieces() -> None:
     rng = np.random.default_rng(1)
-    groups = [np.linspace(0, 0.1, 5000) + rng.normal(0, 0.01, 5000) for _ in range(6)]
+    groups = [np.linspace(0, 0.1, 5000) + rng.normal(0, 0.01, 5000) for _number in range(6)]
     found = flags.trend_within(groups)
     assert found.flagged
     assert found.change == pytest.approx(0.1, rel=0.05)
