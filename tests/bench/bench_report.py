@@ -44,7 +44,7 @@ def write_large(folder: Path, samples: int) -> tuple[Path, int]:
                     record = small.sample(block, order, arm, scenario, 1, 0.0)
                     head, _middle, tail = json.dumps(record).partition('"value": 0.0')
                     head += '"value": '
-                    tail, _, rest = tail.partition('"iteration": 1,')
+                    tail, _cut, rest = tail.partition('"iteration": 1,')
                     for number, value in enumerate(values.tolist(), start=1):
                         file.write(f'{head}{value!r}{tail}"iteration": {number},{rest}\n')
                     count += iterations
