@@ -5,7 +5,7 @@
 Where the hosts are nodes of a nested lab that this machine carries, whatever else it does is load on
 them. The nodes make most of its load themselves, so what counts is *foreign* load:
 
-    foreign = busy CPU time − CPU time of this lab's QEMU processes − CPU time of our own − kernel threads
+    foreign = busy CPU time − CPU time of this lab's QEMU processes − CPU time of our own
 
 - busy: user, nice, system, irq and softirq of ``/proc/stat`` (proc(5)).
 - this lab's QEMU processes: those whose command line has ``-name guest=<domain>`` with the name of
@@ -13,8 +13,9 @@ them. The nodes make most of its load themselves, so what counts is *foreign* lo
 - our own: the topmost process above us that is still Ansible's, ansible-runner's or our own command,
   and all below it: their own time, and that of their children that have ended. A child that ends hands its
   time to its parent, so the sum loses nothing by it.
-- kernel threads: what they do (writing back, reclaiming, watching memory: up to a quarter of a CPU beside
-  two busy nodes) is done for whoever uses the machine, and mostly for the nodes. It is recorded.
+
+What kernel threads did is recorded beside it and counts as foreign: they may work for anybody, and a
+figure near the limit can be explained by it.
 
 On a controller that carries no node of the lab the same is recorded (it may explain a lost
 connection), and judged by nobody. A figure that can't be read is None.
@@ -203,7 +204,7 @@ def between(before: Reading, after: Reading) -> Record:
     foreign_s = None
     if spent.busy_s is not None and nodes_s is not None and own_s is not None:
         # Ticks of different counters: a difference a little below zero is zero.
-        foreign_s = max(0.0, spent.busy_s - nodes_s - own_s - kernel_s)
+        foreign_s = max(0.0, spent.busy_s - nodes_s - own_s)
     record = spent.record(wall_s)
     del record["busy_s"]
     return {

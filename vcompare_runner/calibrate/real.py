@@ -9,10 +9,8 @@ import typing as t
 
 from vcompare_runner.bundle import Bundle
 from vcompare_runner.errors import BundleError
-from vcompare_runner.names import BARE
+from vcompare_runner.names import AGAIN, BARE
 from vcompare_runner.statistics import LEVEL, Comparison, analyse, detection_power, holm, p_either
-
-AGAIN = "bare-again"
 
 # What a run says of itself: how likely differences of this size would have been shown.
 EFFECTS = (0.03, 0.10, 0.30)

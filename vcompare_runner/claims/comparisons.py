@@ -123,8 +123,7 @@ def pair(
 
 def margin_of(test: ClaimTest) -> float:
     """Return the margin of a test that has one; the schema sees to it."""
-    assert test.margin is not None  # noqa: S101 - for the type checker
-    return test.margin
+    return t.cast(float, test.margin)
 
 
 def estimate(result: Result, pairs: Pairs) -> None:
@@ -193,11 +192,10 @@ def half_margin_log(test: ClaimTest, level: float | None) -> float | None:
 
 def decide(result: Result) -> None:
     """Decide a test by its adjusted p-values, or by its answers."""
-    assert result.pairs is not None  # noqa: S101 - for the type checker
     if result.test.comparison == "yes_no":
         _decide_answers(result)
         return
-    count = len(result.pairs.blocks)
+    count = len(t.cast(Pairs, result.pairs).blocks)
     if result.interval is None:
         result.leave_open(
             "undecided",
@@ -226,7 +224,6 @@ def decide(result: Result) -> None:
 
 
 def _decide_answers(result: Result) -> None:
-    assert result.pairs is not None and result.estimate is not None  # noqa: S101
     wanted = 1.0 if result.test.direction == "always" else 0.0
     result.outcome = "holds" if result.estimate == wanted else "fails"
 
@@ -237,8 +234,7 @@ def _enough_blocks(result: Result) -> int | None:
     The interval has to be narrower than the estimate's distance from the nearest margin; where the
     estimate lies almost on it, no number of blocks helps.
     """
-    assert result.pairs is not None  # noqa: S101 - for the type checker
-    scores = result.pairs.scores
+    scores = t.cast(Pairs, result.pairs).scores
     distance = min(abs(float(np.median(scores)) - bound) for bound in bounds(result.test))
     if distance <= 0:
         return None

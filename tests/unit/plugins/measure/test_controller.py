@@ -96,7 +96,7 @@ def test_known_answer() -> None:
     assert found["busy_kernel_cpus"] == 0.15
     assert found["busy_nodes_cpus"] == 1.5
     assert found["busy_own_cpus"] == 0.1
-    assert found["busy_foreign_cpus"] == 0.2
+    assert found["busy_foreign_cpus"] == 0.35
     assert found["nodes_here"] == 1
     assert found["pressure_s"] == {"cpu": 10.0, "io": None, "memory": None}
 
