@@ -35,7 +35,13 @@ from vcompare_runner.claims.declared import Catalogue
 from vcompare_runner.duration import write_duration
 from vcompare_runner.names import AGAIN, ARMS, BARE, NESTED_TCG, arm_order
 from vcompare_runner.samples import NO_REASON, OK
-from vcompare_runner.statistics import MIN_PAIRS, ArmFigures, Comparison, ScenarioFigures
+from vcompare_runner.statistics import (
+    MIN_PAIRS,
+    ArmFigures,
+    Comparison,
+    ScenarioFigures,
+    find_remarks,
+)
 
 SCHEMA = 1
 
@@ -438,6 +444,8 @@ def _own_notes(bundle: Bundle, figures: t.Sequence[ScenarioFigures]) -> list[Not
                 "honest 95% ones",
             )
         )
+    # What stands out in a series changes no figure, and a reader must know it.
+    notes += [Note(remark.kind, remark.text) for remark in find_remarks(bundle, figures)]
     return notes
 
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from synthetic import Synthetic, read_lines, write_lines
 
 from vcompare_runner.bundle import Bundle, load_bundle
+from vcompare_runner.report import build_report
 from vcompare_runner.statistics import (
     analyse,
     find_remarks,
@@ -158,6 +159,8 @@ def changed(folder: Path, change: Callable[[dict[str, Any]], float]) -> Bundle:
 
 def found_in(bundle: Bundle) -> list[tuple[str, str, tuple[int, ...]]]:
     found = find_remarks(bundle, analyse(bundle))
+    told = {(note["code"], note["text"]) for note in build_report(bundle)["notes"]}
+    assert {(remark.kind, remark.text) for remark in found} <= told
     return [(remark.kind, remark.arm, remark.blocks) for remark in found]
 
 
