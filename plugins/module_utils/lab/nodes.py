@@ -36,7 +36,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import Lab
 
 # What QEMU itself takes beside the memory of the machine, and its buffer of translated code under TCG.
 _QEMU_MIB = 150
-_TCG_CACHE_MIB = 768
+_TCG_CACHE_MIB = 1536
 # Two overlays and two snapshots with memory, as measured, with room for the work of a run.
 _DISK_MIB = 4096
 

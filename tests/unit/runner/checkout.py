@@ -225,7 +225,7 @@ def make_checkout(root: Path, repository: Path) -> Checkout:
         f"{modules}/lab_state.py": STATE_MODULE,
         f"{modules}/fails.py": FAILS_MODULE,
         "roles/measure/vars/profiles.yml": PROFILES,
-        "roles/nested_lab/defaults/main.yml": "nested_lab_memory_mib: 3072\nnested_lab_disk_mib: 8192\n",
+        "roles/nested_lab/defaults/main.yml": "nested_lab_memory_mib: 2560\nnested_lab_disk_mib: 8192\n",
         "inventories/nested/hosts.ini": INVENTORY.format(python=sys.executable),
         "ansible.cfg": "[defaults]\nhost_key_checking = True\n",
     }
