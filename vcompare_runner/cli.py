@@ -274,7 +274,11 @@ Examples:
   vcompare calibrate --cases lognormal,bimodal --repeats 1000 --seed 7
   vcompare calibrate --json calibration.json
   vcompare calibrate --procedures        other intervals beside the one in use
-  vcompare calibrate --bundle latest     a real run with the arms bare and bare-again"""
+  vcompare calibrate --bundle latest     a real run: bare against bare-again, and what was planted
+
+\b
+A real run with effects of known size in it:
+  vcompare compare --arms bare,bare-planted --scenarios startup,cpu --blocks 20"""
 )
 def calibrate(
     cases: t.Annotated[
@@ -300,7 +304,7 @@ def calibrate(
         str | None,
         typer.Option(
             metavar="BUNDLE_OR_RUN",
-            help="Check a real run instead: bare against bare-again shows no difference.",
+            help="Check a real run instead: bare against bare-again shows no difference, bare-planted shows its own.",
         ),
     ] = None,
     procedures: t.Annotated[

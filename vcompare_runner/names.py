@@ -10,13 +10,16 @@ BARE = "bare"
 # Bare once more in each block: what differs between the two is noise (A/A). It is measured wherever
 # bare is, and compared with nothing else: no technology, so it is not among ARMS.
 AGAIN = "bare-again"
+# Bare with an effect of known size planted in it: whether a run finds that is a check of the whole way from the
+# instance to the interval (`vcompare calibrate --bundle`). Measured only where it is asked for.
+PLANTED = "bare-planted"
 
 # The order in which arms are shown; an arm that is not here comes after these, by name.
 ARMS: tuple[str, ...] = (BARE, "docker", "kvm", "xen-dom0", "xen-pv", "xen-pvh")
 
 # docs/contracts.md, "Inventory": the arms of a host follow from its groups.
 ARMS_OF_GROUP: t.Mapping[str, tuple[str, ...]] = {
-    "bare_hosts": (BARE, AGAIN),
+    "bare_hosts": (BARE, AGAIN, PLANTED),
     "docker_hosts": ("docker",),
     "kvm_hosts": ("kvm",),
     "xen_hosts": ("xen-dom0", "xen-pv", "xen-pvh"),
@@ -37,7 +40,7 @@ ACCELERATIONS: tuple[str, ...] = ("auto", "kvm", "tcg")
 
 def arm_order(arm: str) -> tuple[int, str]:
     """Return a sort key: known arms in their usual order, others after them by name."""
-    order = (BARE, AGAIN, *ARMS[1:])
+    order = (BARE, AGAIN, PLANTED, *ARMS[1:])
     return (order.index(arm) if arm in order else len(order), arm)
 
 

@@ -15,7 +15,15 @@ from vcompare_runner.claims.declared import check_files
 from vcompare_runner.duration import parse_duration
 from vcompare_runner.errors import BundleError, UsageError
 from vcompare_runner.inventory import Inventory
-from vcompare_runner.names import ACCELERATIONS, AGAIN, ARMS, BARE, compared, did_you_mean
+from vcompare_runner.names import (
+    ACCELERATIONS,
+    AGAIN,
+    ARMS,
+    BARE,
+    PLANTED,
+    compared,
+    did_you_mean,
+)
 from vcompare_runner.project import Project
 
 LAB_NAME = re.compile(r"[a-z][a-z0-9-]{0,19}")
@@ -212,7 +220,7 @@ def new_request(
     check_lab_name(lab)
     # Bare's second measurement comes with bare; whoever names it asks for nothing else.
     words = tuple(compared(split_words(arms)))
-    check_words("--arms", words, ARMS)
+    check_words("--arms", words, (*ARMS, PLANTED))
     if words and BARE not in words:
         raise UsageError(
             "--arms: 'bare' is missing",
@@ -276,9 +284,7 @@ def make_plan(request: Request, project: Project, inventory: Inventory) -> Plan:
         request=request,
         profile=profile,
         # Of the arms, bare is among those that were asked for: see `new_request`.
-        arms=tuple(
-            pair for pair in carried if not request.arms or pair[0] in (*request.arms, AGAIN)
-        ),
+        arms=tuple(pair for pair in carried if pair[0] in {*(request.arms or ARMS), AGAIN}),
         scenarios=request.scenarios or profile.scenarios,
         blocks=request.blocks or profile.blocks,
         max_blocks=_max_blocks(request, profile),

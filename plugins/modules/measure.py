@@ -58,6 +58,8 @@ options:
     description:
       - The arms of this host. In which order they are given does not matter.
       - V(bare-again) is V(bare) once more in the same block. What differs between the two is noise.
+      - V(bare-planted) is V(bare) that starts 50 ms late, and has 0.8 of its CPUs once it is ready.
+        Whether a run finds that shows how far it can be trusted.
     type: list
     elements: str
     required: true

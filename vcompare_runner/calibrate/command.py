@@ -9,15 +9,15 @@ import json
 import typing as t
 from pathlib import Path
 
-from vcompare_runner.bundle import load_bundle
-from vcompare_runner.calibrate import disk, procedures, real, stopping, study
+from vcompare_runner.bundle import Bundle, load_bundle
+from vcompare_runner.calibrate import disk, planted, procedures, real, stopping, study
 from vcompare_runner.calibrate.cases import CASES
 from vcompare_runner.calibrate.progress import run_steps
 from vcompare_runner.calibrate.show import cell, describe, show
 from vcompare_runner.calibrate.study import Figure
 from vcompare_runner.errors import EXIT_FAILED, EXIT_OK, UsageError, VcompareError
 from vcompare_runner.home import find_bundle, find_home
-from vcompare_runner.names import did_you_mean
+from vcompare_runner.names import BARE, PLANTED, did_you_mean
 from vcompare_runner.statistics.inference import LEVEL
 from vcompare_runner.terminal import say, show_table, warn
 
@@ -182,8 +182,9 @@ def _procedure_step(name: str, pairs: int, repeats: int, seed: int) -> list[dict
 
 
 def _check_bundle(name: str, json_file: Path | None) -> int:
-    """Check a real run: bare against itself shows no difference."""
-    result = real.compare_same(load_bundle(find_bundle(find_home(), name)))
+    """Check a real run: bare against itself shows no difference, and what was planted is found."""
+    bundle = load_bundle(find_bundle(find_home(), name))
+    result = real.compare_same(bundle)
     show_table(
         ["scenario", "host", "blocks", "ratio", "95% interval", "p", "p, Holm", "3/10/30% shown"],
         [_row(test) for test in result.tests],
@@ -204,13 +205,51 @@ def _check_bundle(name: str, json_file: Path | None) -> int:
         f"(by chance about {(1 - LEVEL) * len(result.tests):.1f})"
     )
     shown = [test for test in result.tests if test.shows_difference]
-    _write(json_file, _document(result))
-    if not shown:
-        say("no verdict of difference, as it has to be")
-        return EXIT_OK
     for test in shown:
         say(f"WRONG: {test.scenario}/{test.metric} on {test.host} shows a difference from itself")
-    return EXIT_FAILED
+    if not shown:
+        say("no verdict of difference, as it has to be")
+    effects = _check_planted(bundle)
+    _write(
+        json_file, _document(result) | {"planted": [dataclasses.asdict(each) for each in effects]}
+    )
+    return (
+        EXIT_OK if not shown and all(each.shown and each.right for each in effects) else EXIT_FAILED
+    )
+
+
+def _check_planted(bundle: Bundle) -> tuple[planted.Effect, ...]:
+    """Say whether the run finds what was planted in it."""
+    effects, skipped = planted.find_planted(bundle)
+    if effects:
+        say()
+        show_table(
+            ["scenario", "host", "blocks", "planted", "found", "95% interval"],
+            [
+                [
+                    f"{each.scenario}/{each.metric}",
+                    each.host,
+                    str(each.blocks),
+                    f"{each.truth:g} ({each.unit})",
+                    f"{each.found:.4f}",
+                    f"{each.low:.4f} to {each.high:.4f}",
+                ]
+                for each in effects
+            ],
+            f"{PLANTED} against {BARE}: effects of known size",
+        )
+        say()
+    for text in skipped:
+        say(f"not looked at: {text}")
+    for each in effects:
+        where = f"{each.scenario}/{each.metric} on {each.host}"
+        if not each.right:
+            say(f"WRONG: {where}: {each.truth:g} was planted and lies outside of the interval")
+        elif not each.shown:
+            say(f"NOT FOUND: {where}: its interval reaches {each.null:g}; more --blocks narrow it")
+        else:
+            say(f"found: {where}: {each.truth:g} lies in the interval, and {each.null:g} does not")
+    return effects
 
 
 def _row(test: real.SameArm) -> list[str]:

@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import os
 import signal
+import time
 import typing as t
 from pathlib import Path
 
@@ -235,6 +236,36 @@ class BareAgain(Bare):
     """The bare host once more in the same block: what differs between the two is noise (A/A)."""
 
     arm = "bare-again"
+
+
+class BarePlanted(Bare):
+    """Bare with two effects of known size: it starts late, and is held to a part of a CPU once it is ready.
+
+    Not before, so that its start is late by nothing else. What a run says of this arm shows whether the whole way from
+    the instance to the interval finds what is there.
+    """
+
+    arm = "bare-planted"
+    LATE_S = 0.05
+    SHARE = 0.8
+
+    def _start(self, spec: InstanceSpec, record: Record, timeout_s: float) -> t.Mapping[str, t.Any]:
+        time.sleep(self.LATE_S)
+        return super()._start(spec, record, timeout_s)
+
+    def wait_ready(self, spec: InstanceSpec, timeout_s: float) -> float:
+        """Wait until ``run`` works, and hold the instance back from then on."""
+        elapsed_s = super().wait_ready(spec, timeout_s)
+        self._cgroup(spec.name).limit_cpu(self.SHARE * spec.vcpus)
+        return elapsed_s
+
+    def identify(self, name: str) -> t.Sequence[Proof]:
+        """Prove what the arm is, and that it is held back."""
+        record = self._record(name)
+        vcpus = int(record["spec"]["vcpus"]) if record else 0
+        expected = Cgroup.cpu_max(self.SHARE * vcpus)
+        held = proofs.outside("cgroup-cpu-max", expected, self._cgroup(name).cpu_limit())
+        return [*super().identify(name), held]
 
 
 class XenDom0(Bare):

@@ -18,6 +18,9 @@ ROOT = Path("/sys/fs/cgroup")
 PARENT = "vcompare"
 CONTROLLERS = ("cpuset", "memory")
 
+# The kernel's own default. An iteration is a second or more, so that it has many of them.
+_CPU_PERIOD_US = 100_000
+
 
 def unavailable(root: Path = ROOT) -> str:
     """Return an empty string, or the reason why this host can't hold an instance to its limits."""
@@ -68,6 +71,30 @@ class Cgroup:
                 f"{self.name}: making its control group {self.path}: {error}",
                 remedy="See that control groups of version 2 are mounted there and writable.",
             ) from None
+
+    @staticmethod
+    def cpu_max(cpus: float) -> str:
+        """Return so many CPUs as ``cpu.max`` shows them: microseconds in a period, and the period."""
+        return f"{round(cpus * _CPU_PERIOD_US)} {_CPU_PERIOD_US}"
+
+    def limit_cpu(self, cpus: float) -> None:
+        """Let the group use so many CPUs at most, whatever is idle."""
+        try:
+            for parent in (self.root, self.root / PARENT):
+                (parent / "cgroup.subtree_control").write_text("+cpu", encoding="ascii")
+            (self.path / "cpu.max").write_text(self.cpu_max(cpus), encoding="ascii")
+        except OSError as error:
+            raise BackendError(
+                f"{self.name}: limiting the CPU of its control group {self.path}: {error}",
+                remedy="See that the controller cpu is in the root's cgroup.controllers.",
+            ) from None
+
+    def cpu_limit(self) -> str:
+        """Return ``cpu.max`` as it is in force; empty when it can't be read."""
+        try:
+            return (self.path / "cpu.max").read_text(encoding="ascii").strip()
+        except OSError:
+            return ""
 
     def exists(self) -> bool:
         """Whether the group is there."""

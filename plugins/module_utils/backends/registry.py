@@ -9,6 +9,7 @@ import typing as t
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.bare import (
     Bare,
     BareAgain,
+    BarePlanted,
     XenDom0,
 )
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.base import Base
@@ -19,6 +20,8 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol imp
 
 # Bare once more in each block (A/A): it is measured, and is no technology to choose.
 AGAIN = BareAgain.arm
+# Bare with an effect of known size in it, to see whether a run finds it: no technology either.
+PLANTED = BarePlanted.arm
 
 
 # Imported when it is asked for: a library like Docker's takes seconds on an emulated host, at each task, also where no
@@ -50,6 +53,7 @@ def _xen_pvh() -> type[Base]:
 _BACKENDS: dict[str, t.Callable[[], type[Base]]] = {
     "bare": lambda: Bare,
     AGAIN: lambda: BareAgain,
+    PLANTED: lambda: BarePlanted,
     "docker": _docker,
     "kvm": _kvm,
     "xen-dom0": lambda: XenDom0,
@@ -59,7 +63,7 @@ _BACKENDS: dict[str, t.Callable[[], type[Base]]] = {
 
 # All that is measured, and of these what a user can choose.
 MEASURED_ARMS: tuple[str, ...] = tuple(_BACKENDS)
-ARMS: tuple[str, ...] = tuple(arm for arm in MEASURED_ARMS if arm != AGAIN)
+ARMS: tuple[str, ...] = tuple(arm for arm in MEASURED_ARMS if arm not in (AGAIN, PLANTED))
 
 # The name of the sub-dictionary with an arm's own options; an arm without one has no options.
 OPTION_GROUPS: dict[str, str] = {

@@ -14,9 +14,10 @@ from synthetic import Synthetic
 
 from vcompare_runner import cli
 from vcompare_runner.bundle import load_bundle
-from vcompare_runner.calibrate import disk, procedures, real, stopping, study
+from vcompare_runner.calibrate import disk, planted, procedures, real, stopping, study
 from vcompare_runner.calibrate.cases import CASES, Case, Size, log_ratios
 from vcompare_runner.errors import BundleError
+from vcompare_runner.names import PLANTED
 from vcompare_runner.statistics import order
 
 each_case = pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
@@ -212,6 +213,54 @@ def test_a_difference_from_itself_is_named(
     monkeypatch.setitem(synthetic.RATIOS["cpu"], real.AGAIN, 1.2)
     assert run("--bundle", str(same_arms.write(tmp_path))) == 1
     assert "WRONG: cpu/events_per_second on lab-linux" in capsys.readouterr().out
+
+
+@pytest.fixture
+def with_planted(monkeypatch: pytest.MonkeyPatch) -> Synthetic:
+    monkeypatch.setitem(synthetic.HOST_OF, PLANTED, "lab-linux")
+    # 0.42 s is the figure of bare there.
+    for scenario, ratio in (("cpu", 0.8), ("startup", 1 + planted.LATE_S / 0.42)):
+        monkeypatch.setitem(synthetic.RATIOS[scenario], PLANTED, ratio)
+    return Synthetic(arms=("bare", real.AGAIN, PLANTED), blocks=12, drift=0.0)
+
+
+def test_what_was_planted_is_found(
+    with_planted: Synthetic, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "planted.json"
+    assert run("--bundle", str(with_planted.write(tmp_path)), "--json", str(file)) == 0
+    shown = capsys.readouterr().out
+    assert "found: cpu/events_per_second on lab-linux: 0.8 lies in the interval" in shown
+    assert "found: startup/time_to_first_reply on lab-linux: 0.05 lies in" in shown
+    by_name = {effect["scenario"]: effect for effect in json.loads(file.read_text())["planted"]}
+    assert by_name["cpu"]["low"] < 0.8 < by_name["cpu"]["high"] < 1
+    assert 0 < by_name["startup"]["low"] < 0.05 < by_name["startup"]["high"]
+
+
+def test_a_planted_effect_of_another_size_is_wrong(
+    with_planted: Synthetic,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setitem(synthetic.RATIOS["cpu"], PLANTED, 0.9)
+    assert run("--bundle", str(with_planted.write(tmp_path))) == 1
+    assert "WRONG: cpu/events_per_second on lab-linux: 0.8 was planted" in capsys.readouterr().out
+
+
+def test_a_planted_effect_that_drowns_is_said(
+    with_planted: Synthetic, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_planted.noise = 0.5
+    assert run("--bundle", str(with_planted.write(tmp_path))) == 1
+    assert "NOT FOUND: startup/time_to_first_reply on lab-linux" in capsys.readouterr().out
+
+
+def test_few_blocks_with_a_planted_effect(with_planted: Synthetic, tmp_path: Path) -> None:
+    with_planted.blocks = 4
+    effects, skipped = planted.find_planted(load_bundle(with_planted.write(tmp_path)))
+    assert effects == ()
+    assert "cpu on lab-linux: 4 blocks with bare and bare-planted" in " ".join(skipped)
 
 
 def test_few_blocks_are_said(

@@ -1,0 +1,41 @@
+# Copyright: the vcompare contributors
+# GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The arm with effects of known size: both sides mean the same, and the limit is in force."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ansible_collections.vcompare.lab.plugins.module_utils.backends import registry
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.bare import BarePlanted
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.cgroup import Cgroup
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import BackendError
+
+from vcompare_runner import names
+from vcompare_runner.calibrate import planted
+
+
+def test_what_is_planted_is_what_is_looked_for() -> None:
+    assert BarePlanted.arm == registry.PLANTED == names.PLANTED
+    assert (BarePlanted.SHARE, BarePlanted.LATE_S) == (planted.SHARE_OF_CPU, planted.LATE_S)
+
+
+def test_it_is_no_technology_to_choose_by_accident() -> None:
+    assert registry.PLANTED not in registry.ARMS
+    assert registry.PLANTED in registry.MEASURED_ARMS
+    assert registry.PLANTED not in names.ARMS
+
+
+def test_the_limit_is_written_and_read_back(tmp_path: Path) -> None:
+    group = Cgroup("one", tmp_path)
+    group.path.mkdir(parents=True)
+    assert group.cpu_limit() == ""
+    group.limit_cpu(0.8)
+    assert group.cpu_limit() == Cgroup.cpu_max(0.8) == "80000 100000"
+    assert (tmp_path / "cgroup.subtree_control").read_text() == "+cpu"
+
+
+def test_a_limit_that_cannot_be_set_says_where(tmp_path: Path) -> None:
+    with pytest.raises(BackendError, match="limiting the CPU of its control group"):
+        Cgroup("gone", tmp_path).limit_cpu(0.8)
