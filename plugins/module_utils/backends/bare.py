@@ -78,14 +78,19 @@ class Bare(Base):
 
     def _prepare_host(self, spec: InstanceSpec) -> None:
         self.store.ensure()
+        self._mounted(spec)
 
-    def _stage(self, spec: InstanceSpec, record: Record) -> None:
+    def _mounted(self, spec: InstanceSpec) -> str:
+        """Have the root file system mounted, and return where.
+
+        It stays when the instances are gone, as an image that was loaded stays with Docker: a file system that is
+        mounted anew has lost its page cache, and a start would pay for reading programs that other arms find in memory.
+        On an emulated host it would also be translated anew, which took starts of half a second to six.
+        """
         if spec.image is None:
             raise BackendError(f"{spec.name}: {self.arm} needs an image", remedy="Give image.")
         source = spec.image.rootfs
         lower = self._lower(source)
-        record["lower"] = str(lower)
-        self.store.write(record)
         with self.store.lock():
             if not lower.is_mount():
                 if not Path(source).exists():
@@ -98,6 +103,10 @@ class Bare(Base):
                 options = "ro" if Path(source).is_block_device() else "ro,loop"
                 doing = f"{spec.name}: mounting the root file system"
                 host_run(["mount", "-t", "ext4", "-o", options, source, str(lower)], 120, doing)
+        return str(lower)
+
+    def _stage(self, spec: InstanceSpec, record: Record) -> None:
+        record["lower"] = self._mounted(spec)
         folder = Path(self.store.folder(spec.name))
         for sub in ("layer", "root"):
             (folder / sub).mkdir(mode=0o755, exist_ok=True)
@@ -185,19 +194,6 @@ class Bare(Base):
         self, name: str, record: Record | None, live: Live | None, timeout_s: float
     ) -> None:
         self._cgroup(name).remove(timeout_s)
-        lower = (record or {}).get("lower")
-        if not lower:
-            return
-        others = {other.get("lower") for other in self.store.records() if other["name"] != name}
-        if lower in others:
-            return
-        with self.store.lock():
-            path = Path(lower)
-            if path.is_mount():
-                host_run(["umount", lower], 60, f"{name}: unmounting the root file system")
-            if path.is_dir():
-                path.rmdir()
-            self.journal.gone("mount", lower)
 
     def identify(self, name: str) -> t.Sequence[Proof]:
         """Prove what the arm is, from inside and from outside."""

@@ -86,6 +86,38 @@ def find(pattern: re.Pattern[str], text: str, what: str) -> re.Match[str]:
     return matches[0]
 
 
+# What rounding to two or four decimals explains.
+_ROUNDING = 0.01
+
+
+def counted(printed: float, work: float, seconds: float, what: str) -> float:
+    """Return the rate by a tool's own counts, which a rate that it printed must not exceed.
+
+    sysbench divides by the time at which it writes its report. That comes late where the host is busy, or where the
+    report's code is new to an emulated processor: it printed 336 of 470 events in 1.006 s. Late it may be, early not.
+
+    :param work: what was done in ``seconds``, which must be the time of the work alone.
+    :raises WorkloadError: the tool printed more, or no time passed.
+    """
+    if seconds <= 0:
+        raise WorkloadError(f"sysbench says that it ran for {seconds:g} s")
+    rate = work / seconds
+    if printed > rate * (1 + _ROUNDING):
+        raise WorkloadError(
+            f"{what}: the tool printed {printed:g}, more than the {rate:g} of its own counts"
+        )
+    return rate
+
+
+def as_long_as(spec: WorkSpec, seconds: float) -> None:
+    """Refuse an iteration that ended before its time (one that warms up ends by its work).
+
+    :raises WorkloadError: it did.
+    """
+    if not spec.warmup and seconds < spec.seconds * (1 - _ROUNDING):
+        raise WorkloadError(f"it ran for {seconds:g} s instead of {spec.seconds:g} s")
+
+
 def agree(printed: float, computed: float, tolerance: float, what: str) -> float:
     """Return the computed value when the tool printed much the same.
 

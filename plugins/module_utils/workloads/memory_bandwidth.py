@@ -16,7 +16,8 @@ from ansible_collections.vcompare.lab.plugins.module_utils.workloads.base import
     Workload,
     WorkloadError,
     WorkSpec,
-    agree,
+    as_long_as,
+    counted,
     find,
 )
 
@@ -24,8 +25,6 @@ _RATE = re.compile(r"^([0-9.]+) MiB transferred \(([0-9.]+) MiB/sec\)$", re.MULT
 _TIME = re.compile(r"^\s+total time:\s+([0-9.]+)s$", re.MULTILINE)
 _BLOCK = re.compile(r"^  block size: ([0-9]+)KiB$", re.MULTILINE)
 _OPERATION = re.compile(r"^  operation: (\w+)$", re.MULTILINE)
-# As in cpu.py.
-_TOLERANCE = 0.1
 
 
 def block_mib(memory_mib: int) -> int:
@@ -64,11 +63,8 @@ def parse(spec: WorkSpec, stdout: str, stderr: str) -> float:
     match = find(_RATE, stdout, "'MiB transferred'")
     moved, rate = float(match.group(1)), float(match.group(2))
     seconds = float(find(_TIME, stdout, "'total time'").group(1))
-    if seconds <= 0:
-        raise WorkloadError(f"sysbench says that it ran for {seconds:g} s")
-    if spec.warmup:
-        return moved / seconds
-    return agree(rate, moved / seconds, _TOLERANCE, "MiB per second")
+    as_long_as(spec, seconds)
+    return counted(rate, moved, seconds, "MiB per second")
 
 
 WORKLOAD = Workload(

@@ -51,10 +51,17 @@ def test_value_of_a_real_output(scenario: str, value: float) -> None:
     assert parsed == pytest.approx(value, rel=1e-9)
 
 
-def test_a_guest_that_was_held_up_is_refused() -> None:
+def test_a_late_report_does_not_dilute_the_rate() -> None:
     """A real output of a busy emulated guest: 504 events in 1.0020 s, and 450.12 events a second printed."""
-    with pytest.raises(WorkloadError, match="own counts"):
-        registry.WORKLOADS["cpu"].parse(SPEC, *printed("cpu-held-up"))
+    parsed = registry.WORKLOADS["cpu"].parse(SPEC, *printed("cpu-held-up"))
+    assert parsed == pytest.approx(504 / 1.0020)
+
+
+@pytest.mark.parametrize("scenario", ["cpu", "memory-bandwidth"])
+def test_an_iteration_that_ended_early_is_refused(scenario: str) -> None:
+    longer = dataclasses.replace(SPEC, seconds=SPEC.seconds * 2)
+    with pytest.raises(WorkloadError, match="it ran for"):
+        registry.WORKLOADS[scenario].parse(longer, *printed(scenario))
 
 
 def test_every_workload_has_a_known_answer() -> None:
