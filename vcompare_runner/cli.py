@@ -278,7 +278,7 @@ Examples:
 
 \b
 A real run with effects of known size in it:
-  vcompare compare --arms bare,bare-planted --scenarios startup,cpu --blocks 20"""
+  vcompare compare --profile calibration --arms bare,bare-planted"""
 )
 def calibrate(
     cases: t.Annotated[
