@@ -18,7 +18,12 @@ import time
 import traceback
 import typing as t
 
-from ansible_collections.vcompare.lab.plugins.module_utils import conditions, neighbour, readiness
+from ansible_collections.vcompare.lab.plugins.module_utils import (
+    conditions,
+    freed,
+    neighbour,
+    readiness,
+)
 from ansible_collections.vcompare.lab.plugins.module_utils.backends import cpuset
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
     NAME_PREFIX,
@@ -50,6 +55,10 @@ _WORK_S = 60.0
 _DIGEST_S = 120.0
 _DESTROY_S = 60.0
 _QUIET_S = 10.0
+
+# How much of the free memory is written to before a turn, in sizes of an instance: a virtual machine's processes take
+# more than its memory.
+_FREED = 2
 
 # Clocks of host and instance may differ by this much (docs: half a per cent).
 _CLOCK_TOLERANCE = 0.005
@@ -273,6 +282,8 @@ class _Turn:
         spec = dataclasses.replace(spec, command=startup.command(address))
         backend.prepare(spec)
         self._phase("prepare")
+        freed.write_through(_FREED * plan.work.memory_mib)
+        self._phase("freed")
         busy = self._quiet_cpus = conditions.wait_quiet(_QUIET_S * factor)
         self._before = conditions.now(), time.monotonic()
         if busy is None:
