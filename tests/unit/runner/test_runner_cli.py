@@ -208,7 +208,7 @@ def test_dry_run_says_all_and_makes_nothing(vcompare: Vcompare, home: Path) -> N
         "xen-pv",
         "lab-xen",
         "startup, cpu",
-        "6.0 GiB memory",
+        "5.0 GiB memory",
         "16 GiB disk",
     ):
         assert text in out
