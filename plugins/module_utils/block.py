@@ -25,7 +25,6 @@ from ansible_collections.vcompare.lab.plugins.module_utils import (
     readiness,
 )
 from ansible_collections.vcompare.lab.plugins.module_utils.backends import cpuset
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.proofs import is_dom0
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
     NAME_PREFIX,
     Backend,
@@ -283,9 +282,7 @@ class _Turn:
         spec = dataclasses.replace(spec, command=startup.command(address))
         backend.prepare(spec)
         self._phase("prepare")
-        # Under Xen a guest's memory goes back to Xen, not to the control domain.
-        if not is_dom0():
-            freed.write_through(_FREED * plan.work.memory_mib)
+        freed.write_through(_FREED * plan.work.memory_mib)
         self._phase("freed")
         busy = self._quiet_cpus = conditions.wait_quiet(_QUIET_S * factor)
         self._before = conditions.now(), time.monotonic()

@@ -29,6 +29,14 @@ def test_at_most_half_of_what_is_available(
     assert freed.write_through(8, meminfo) == written
 
 
+@pytest.mark.parametrize(("kind", "written"), [("xen\n", 0), ("other\n", 4)])
+def test_under_xen_nothing(tmp_path: Path, kind: str, written: int) -> None:
+    meminfo, hypervisor = tmp_path / "meminfo", tmp_path / "type"
+    meminfo.write_text("MemAvailable: 65536 kB\n")
+    hypervisor.write_text(kind)
+    assert freed.write_through(4, meminfo, hypervisor) == written
+
+
 def test_a_kernel_that_does_not_say(tmp_path: Path) -> None:
     assert freed.write_through(8, tmp_path / "none") == 0
 
