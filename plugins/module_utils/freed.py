@@ -5,7 +5,7 @@
 A machine that is emulated by QEMU (TCG) keeps the code that it translated until the page that it came from is written
 to, and takes it apart then. What a virtual machine leaves is full of such pages, and the next arm would pay for them:
 after a KVM guest, a second of writing to memory took sixteen, and the start of a container twenty-five seconds in place
-of nine. On real hardware this costs a tenth of a second and changes nothing.
+of nine. Elsewhere it is writing to free memory, and no more.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def write_through(wanted_mib: int, meminfo: Path = _MEMINFO, hypervisor: Path = 
     size_mib = min(wanted_mib, available_mib(meminfo) // 2)
     if size_mib <= 0:
         return 0
-    # Private, so that it comes in huge pages where the kernel has them: a quarter of the time.
+    # Private, so that it comes in huge pages where the kernel has them: half the time.
     with mmap.mmap(-1, size_mib << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
         for _piece in range(size_mib):
             memory.write(_PIECE)

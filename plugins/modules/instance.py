@@ -422,6 +422,7 @@ def _absent(backend: Base, spec: InstanceSpec, params: Result, before: Info, act
     if act:
         # what a killed attempt left may be known to nothing but the journal
         changed = backend.destroy(spec.name, params["timeout_s"])
+        backend.tidy(params["timeout_s"])
         return {"changed": changed, "after": {"state": "absent"}}
     return {"changed": before.state != "absent", "after": {"state": "absent"}}
 

@@ -8,6 +8,7 @@
 ``disk.py``       the same noise through real bundle files
 ``procedures.py`` other intervals, measured beside the one in use
 ``real.py``       a real run: bare against itself
+``planted.py``    a real run with effects of known size
 ``command.py``    the command; ``show.py`` its tables, ``progress.py`` what it is at
 ================= ======================================================================
 """

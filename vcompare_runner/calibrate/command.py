@@ -209,17 +209,15 @@ def _check_bundle(name: str, json_file: Path | None) -> int:
         say(f"WRONG: {test.scenario}/{test.metric} on {test.host} shows a difference from itself")
     if not shown:
         say("no verdict of difference, as it has to be")
-    effects = _check_planted(bundle)
+    effects, found = _check_planted(bundle)
     _write(
         json_file, _document(result) | {"planted": [dataclasses.asdict(each) for each in effects]}
     )
-    return (
-        EXIT_OK if not shown and all(each.shown and each.right for each in effects) else EXIT_FAILED
-    )
+    return EXIT_OK if found and not shown else EXIT_FAILED
 
 
-def _check_planted(bundle: Bundle) -> tuple[planted.Effect, ...]:
-    """Say whether the run finds what was planted in it."""
+def _check_planted(bundle: Bundle) -> tuple[tuple[planted.Effect, ...], bool]:
+    """Say what the run finds of what was planted in it; return that, and whether it is all and right."""
     effects, skipped = planted.find_planted(bundle)
     if effects:
         say()
@@ -249,7 +247,7 @@ def _check_planted(bundle: Bundle) -> tuple[planted.Effect, ...]:
             say(f"NOT FOUND: {where}: its interval reaches {each.null:g}; more --blocks narrow it")
         else:
             say(f"found: {where}: {each.truth:g} lies in the interval, and {each.null:g} does not")
-    return effects
+    return effects, not skipped and all(each.shown and each.right for each in effects)
 
 
 def _row(test: real.SameArm) -> list[str]:

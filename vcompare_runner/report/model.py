@@ -33,7 +33,7 @@ from vcompare_runner.bundle import ArmPlan, Bundle, Note, ProofLine, Substrate, 
 from vcompare_runner.claims.bands import Held, held_figures
 from vcompare_runner.claims.declared import Catalogue
 from vcompare_runner.duration import write_duration
-from vcompare_runner.names import AGAIN, ARMS, BARE, NESTED_TCG, arm_order
+from vcompare_runner.names import AGAIN, ARMS, BARE, NESTED_TCG, PLANTED, arm_order
 from vcompare_runner.samples import NO_REASON, OK
 from vcompare_runner.statistics import (
     MIN_PAIRS,
@@ -442,6 +442,14 @@ def _own_notes(bundle: Bundle, figures: t.Sequence[ScenarioFigures]) -> list[Not
                 "interval of a median can "
                 f"cover more than {1 - 2.0 ** (1 - MIN_PAIRS):.2%}; more --blocks make them "
                 "honest 95% ones",
+            )
+        )
+    if any(plan.arm == PLANTED for plan in bundle.manifest.arms):
+        notes.append(
+            Note(
+                "planted",
+                f"{PLANTED} is {BARE} with effects of known size put into it on purpose, to see whether they are "
+                "found; it is no technology (`vcompare calibrate --bundle` says what was found)",
             )
         )
     # What stands out in a series changes no figure, and a reader must know it.

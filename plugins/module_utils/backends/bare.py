@@ -83,8 +83,9 @@ class Bare(Base):
     def _mounted(self, spec: InstanceSpec) -> str:
         """Have the root file system mounted, and return where.
 
-        It stays when the instances are gone, as an image that was loaded stays with Docker: a file system that is
-        mounted anew has lost its page cache, and a start would pay for reading programs that other arms find in memory.
+        It stays when the instances are gone (until ``tidy``), as an image that was loaded stays with Docker: a file
+        system that is mounted anew has lost its page cache, and a start would pay for reading programs that other arms
+        find in memory.
         On an emulated host it would also be translated anew, which took starts of half a second to six.
         """
         if spec.image is None:
@@ -194,6 +195,19 @@ class Bare(Base):
         self, name: str, record: Record | None, live: Live | None, timeout_s: float
     ) -> None:
         self._cgroup(name).remove(timeout_s)
+
+    def tidy(self, timeout_s: float) -> None:
+        """Unmount the root file systems that no instance stands on."""
+        with self.store.lock():
+            used = {record.get("lower") for record in self.store.records()}
+            for path in Path(self.store.state_dir).glob("rootfs-*"):
+                if str(path) in used:
+                    continue
+                if path.is_mount():
+                    doing = f"{self.arm}: unmounting the root file system"
+                    host_run(["umount", str(path)], timeout_s, doing)
+                path.rmdir()
+                self.journal.gone("mount", str(path))
 
     def identify(self, name: str) -> t.Sequence[Proof]:
         """Prove what the arm is, from inside and from outside."""

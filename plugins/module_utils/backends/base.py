@@ -339,6 +339,9 @@ class Base:
             self.journal.gone(self.arm, name, str((record or {}).get("owner", "")))
         return True
 
+    def tidy(self, timeout_s: float) -> None:
+        """Take away what instances shared, once no instance needs it; measuring keeps it from turn to turn."""
+
     def _record(self, name: str) -> Record | None:
         record = self.store.read(name)
         if record is not None and record["arm"] != self.arm:

@@ -18,6 +18,7 @@ from vcompare_runner.calibrate import disk, planted, procedures, real, stopping,
 from vcompare_runner.calibrate.cases import CASES, Case, Size, log_ratios
 from vcompare_runner.errors import BundleError
 from vcompare_runner.names import PLANTED
+from vcompare_runner.report import build_report
 from vcompare_runner.statistics import order
 
 each_case = pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
@@ -232,6 +233,8 @@ def test_what_was_planted_is_found(
     shown = capsys.readouterr().out
     assert "found: cpu/events_per_second on lab-linux: 0.8 lies in the interval" in shown
     assert "found: startup/time_to_first_reply on lab-linux: 0.05 lies in" in shown
+    notes = build_report(load_bundle(tmp_path / synthetic.RUN))["notes"]
+    assert any(note["code"] == "planted" for note in notes)
     by_name = {effect["scenario"]: effect for effect in json.loads(file.read_text())["planted"]}
     assert by_name["cpu"]["low"] < 0.8 < by_name["cpu"]["high"] < 1
     assert 0 < by_name["startup"]["low"] < 0.05 < by_name["startup"]["high"]
@@ -261,6 +264,14 @@ def test_few_blocks_with_a_planted_effect(with_planted: Synthetic, tmp_path: Pat
     effects, skipped = planted.find_planted(load_bundle(with_planted.write(tmp_path)))
     assert effects == ()
     assert "cpu on lab-linux: 4 blocks with bare and bare-planted" in " ".join(skipped)
+
+
+def test_what_could_not_be_looked_at_is_not_found(
+    with_planted: Synthetic, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_planted.failed = {PLANTED: "its cgroup could not be made"}
+    assert run("--bundle", str(with_planted.write(tmp_path))) == 1
+    assert "not looked at: cpu on lab-linux: 0 blocks" in capsys.readouterr().out
 
 
 def test_few_blocks_are_said(

@@ -26,7 +26,7 @@ def test_at_most_half_of_what_is_available(
     meminfo = tmp_path / "meminfo"
     meminfo.write_text(text)
     assert freed.available_mib(meminfo) == available
-    assert freed.write_through(8, meminfo) == written
+    assert freed.write_through(8, meminfo, tmp_path / "no-hypervisor") == written
 
 
 @pytest.mark.parametrize(("kind", "written"), [("xen\n", 0), ("other\n", 4)])
@@ -38,7 +38,7 @@ def test_under_xen_nothing(tmp_path: Path, kind: str, written: int) -> None:
 
 
 def test_a_kernel_that_does_not_say(tmp_path: Path) -> None:
-    assert freed.write_through(8, tmp_path / "none") == 0
+    assert freed.write_through(8, tmp_path / "none", tmp_path / "no-hypervisor") == 0
 
 
 def test_this_machine_says() -> None:
