@@ -35,8 +35,9 @@ NESTING_ARMS = ("kvm", "xen-pvh", "xen-hvm")
 # What an emulated CPU goes without, in nodes and where their speed is proven. With SMAP, a Xen dom0
 # crashes in early boot. The exit of RDTSCP has the wrong code, and Xen, which intercepts it for its PVH
 # and HVM guests, ends them. Page tables of five levels only make each walk of an emulated guest's guest
-# longer; no node has the memory that they are for.
-TCG_DISABLED = ("smap", "rdtscp", "la57")
+# longer; no node has the memory that they are for. ERMS promises that REP MOVSB and STOSB are fast, which an emulator
+# that goes byte by byte does not keep: kernel and C library then clear and copy pages in 4,096 steps instead of 512.
+TCG_DISABLED = ("smap", "rdtscp", "la57", "erms")
 TCG_CPU = ",".join(["max", *(f"-{feature}" for feature in TCG_DISABLED)])
 TCG_ACCEL = "tcg,thread=multi,tb-size=512"
 # With arch-capabilities, QEMU aborts where KVM can't set that register (MSR 0x10a).
