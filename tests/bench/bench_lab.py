@@ -37,8 +37,16 @@ def provision(environment: dict[str, str], node: str) -> tuple[float, float]:
     begin = time.monotonic()
     done = subprocess.run(
         # With -v, the reboot's result is shown, which has its time.
-        [BIN / "ansible-playbook", "playbooks/provision.yml", "-v", "-i", "inventories/nested"]
-        + ["-e", "vcompare_lab_provisioned=false", "--limit", node],
+        [
+            *(
+                BIN / "ansible-playbook",
+                "playbooks/provision.yml",
+                "-v",
+                "-i",
+                "inventories/nested",
+            ),
+            *("-e", "vcompare_lab_provisioned=false", "--limit", node),
+        ],
         cwd=ROOT,
         env={**environment, "ANSIBLE_NOCOLOR": "1"},
         check=False,

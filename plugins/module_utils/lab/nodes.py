@@ -67,6 +67,8 @@ class Settings:
         values = {**dataclasses.asdict(self), "boot_timeout_s": 0}
         values["node_image"] = os.path.basename(self.node_image)
         values["guest_image"] = os.path.basename(self.guest_image)
+        # A snapshot of a machine with another CPU is no place to start from.
+        values["emulated"] = [*TCG_DISABLED, _TCG_CACHE_MIB] if self.accel == "tcg" else []
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
