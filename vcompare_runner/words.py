@@ -16,6 +16,7 @@ SCENARIO_TITLES: t.Mapping[str, str] = {
     "memory-bandwidth": "Memory bandwidth",
     "syscall": "System calls",
     "fork": "Processes",
+    "context-switch": "Context switches",
 }
 
 

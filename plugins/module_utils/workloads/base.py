@@ -116,19 +116,3 @@ def as_long_as(spec: WorkSpec, seconds: float) -> None:
     """
     if not spec.warmup and seconds < spec.seconds * (1 - _ROUNDING):
         raise WorkloadError(f"it ran for {seconds:g} s instead of {spec.seconds:g} s")
-
-
-def agree(printed: float, computed: float, tolerance: float, what: str) -> float:
-    """Return the computed value when the tool printed much the same.
-
-    The counts are more exact: on a busy host a tool may take its time between the end of the work
-    and the moment at which it works out a rate.
-
-    :param tolerance: largest relative difference that rounding and a late report explain.
-    :raises WorkloadError: when they differ by more.
-    """
-    if not abs(printed - computed) <= tolerance * abs(computed):
-        raise WorkloadError(
-            f"{what}: the tool printed {printed:g}, but its own counts give {computed:g}"
-        )
-    return computed

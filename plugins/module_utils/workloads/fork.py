@@ -10,13 +10,13 @@ thousandth of a fork.) stress-ng's constant seed keeps its own random choices th
 
 from __future__ import annotations
 
+import math
 import re
 
 from ansible_collections.vcompare.lab.plugins.module_utils.workloads.base import (
     Workload,
     WorkloadError,
     WorkSpec,
-    agree,
     find,
 )
 
@@ -30,6 +30,9 @@ _ROW = re.compile(
 _DONE = re.compile(
     r"^stress-ng: info: +\[[0-9]+\] (?:passed: [0-9]+|successful run completed)", re.MULTILINE
 )
+
+# Half of a hundredth, and a little.
+_ROUNDING_S = 0.0051
 
 
 def argv(spec: WorkSpec) -> list[str]:
@@ -64,7 +67,12 @@ def parse(spec: WorkSpec, stdout: str, stderr: str) -> float:
     if seconds <= 0:
         raise WorkloadError(f"stress-ng says that it ran for {seconds:g} s")
     # The time has two decimals only, so here the printed rate is the exact one.
-    agree(rate, forks / seconds, 0.001 + 0.006 / seconds, "forks per second")
+    least = forks / (seconds + _ROUNDING_S)
+    most = forks / (seconds - _ROUNDING_S) if seconds > _ROUNDING_S else math.inf
+    if not least <= rate <= most:
+        raise WorkloadError(
+            f"stress-ng printed {rate:g} forks a second, but its own counts give {least:g} to {most:g}"
+        )
     return rate
 
 

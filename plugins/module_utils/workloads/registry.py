@@ -8,6 +8,7 @@ import dataclasses
 import typing as t
 
 from ansible_collections.vcompare.lab.plugins.module_utils.workloads import (
+    context_switch,
     cpu,
     fork,
     memory_bandwidth,
@@ -18,7 +19,13 @@ from ansible_collections.vcompare.lab.plugins.module_utils.workloads.base import
 
 WORKLOADS: t.Mapping[str, Workload] = {
     workload.name: workload
-    for workload in (cpu.WORKLOAD, memory_bandwidth.WORKLOAD, syscall.WORKLOAD, fork.WORKLOAD)
+    for workload in (
+        cpu.WORKLOAD,
+        memory_bandwidth.WORKLOAD,
+        syscall.WORKLOAD,
+        fork.WORKLOAD,
+        context_switch.WORKLOAD,
+    )
 }
 
 
