@@ -20,7 +20,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.lab import apt, comma
 # Stamped on everything that is made, so that the same packages give the same bytes: 2025-01-01.
 EPOCH = 1735689600
 # Raised when a builder changes in a way that its recipe doesn't show.
-BUILDER = 3
+BUILDER = 4
 _SUBDIRS = (
     "usr/share/doc/*",
     "usr/share/man/*",
@@ -158,6 +158,8 @@ def debian_tar(recipe: Recipe, tar: str, work: str, *, keep_apt: bool) -> None:
         f"--include={','.join(recipe.packages)}",
     ]
     argv += [f"--aptopt={config}", *(f"--dpkgopt=path-exclude=/{path}" for path in _SUBDIRS)]
+    # A build that a power cut interrupts is begun anew.
+    argv.append("--dpkgopt=force-unsafe-io")
     # The configuration of machines that boot must hold when their packages are configured (initrd, services).
     argv += [f"--essential-hook={line}" for line in (f"tar-in {overlay} /", *recipe.early_hooks)]
     argv += [f"--customize-hook={line}" for line in (f"tar-in {overlay} /", *recipe.hooks)]
