@@ -228,7 +228,7 @@ def _check_planted(bundle: Bundle) -> tuple[tuple[planted.Effect, ...], bool]:
                     f"{each.scenario}/{each.metric}",
                     each.host,
                     str(each.blocks),
-                    f"{each.truth:g} ({each.unit})",
+                    f"{each.planted} ({each.unit})",
                     f"{each.found:.4f}",
                     f"{each.low:.4f} to {each.high:.4f}",
                 ]
@@ -242,11 +242,11 @@ def _check_planted(bundle: Bundle) -> tuple[tuple[planted.Effect, ...], bool]:
     for each in effects:
         where = f"{each.scenario}/{each.metric} on {each.host}"
         if not each.right:
-            say(f"WRONG: {where}: {each.truth:g} was planted and lies outside of the interval")
+            say(f"WRONG: {where}: {each.planted} was planted and lies outside of the interval")
         elif not each.shown:
             say(f"NOT FOUND: {where}: its interval reaches {each.null:g}; more --blocks narrow it")
         else:
-            say(f"found: {where}: {each.truth:g} lies in the interval, and {each.null:g} does not")
+            say(f"found: {where}: the interval reaches {each.planted}, and not {each.null:g}")
     return effects, not skipped and all(each.shown and each.right for each in effects)
 
 

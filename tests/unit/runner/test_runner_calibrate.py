@@ -231,8 +231,12 @@ def test_what_was_planted_is_found(
     file = tmp_path / "planted.json"
     assert run("--bundle", str(with_planted.write(tmp_path)), "--json", str(file)) == 0
     shown = capsys.readouterr().out
-    assert "found: cpu/events_per_second on lab-linux: 0.8 lies in the interval" in shown
-    assert "found: startup/time_to_first_reply on lab-linux: 0.05 lies in" in shown
+    assert (
+        "found: cpu/events_per_second on lab-linux: the interval reaches 0.8 to 0.85, and" in shown
+    )
+    assert (
+        "found: startup/time_to_first_reply on lab-linux: the interval reaches 0.05, and" in shown
+    )
     notes = build_report(load_bundle(tmp_path / synthetic.RUN))["notes"]
     assert any(note["code"] == "planted" for note in notes)
     by_name = {effect["scenario"]: effect for effect in json.loads(file.read_text())["planted"]}
@@ -248,7 +252,26 @@ def test_a_planted_effect_of_another_size_is_wrong(
 ) -> None:
     monkeypatch.setitem(synthetic.RATIOS["cpu"], PLANTED, 0.9)
     assert run("--bundle", str(with_planted.write(tmp_path))) == 1
-    assert "WRONG: cpu/events_per_second on lab-linux: 0.8 was planted" in capsys.readouterr().out
+    assert (
+        "WRONG: cpu/events_per_second on lab-linux: 0.8 to 0.85 was planted"
+        in capsys.readouterr().out
+    )
+
+
+@pytest.mark.parametrize("begin", range(0, 500, 50))
+def test_the_most_of_a_cpu_that_a_quota_gives(begin: int) -> None:
+    """Millisecond by millisecond, for an iteration of 10 s that begins anywhere in a period that was idle before."""
+    period, quota = (
+        round(planted.PERIOD_S * 1000),
+        round(planted.SHARE_OF_CPU * planted.PERIOD_S * 1000),
+    )
+    ran, left = 0, quota
+    for now in range(begin, begin + 10_000):
+        left = quota if now % period == 0 else left
+        ran, left = (ran + 1, left - 1) if left else (ran, left)
+    assert planted.SHARE_OF_CPU <= ran / 10_000 <= planted.most_of_cpu(10.0)
+    if begin == round(period * (1 - planted.SHARE_OF_CPU)):
+        assert ran / 10_000 == pytest.approx(planted.most_of_cpu(10.0))
 
 
 def test_a_planted_effect_that_drowns_is_said(

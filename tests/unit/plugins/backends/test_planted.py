@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 from ansible_collections.vcompare.lab.plugins.module_utils.backends import registry
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.bare import BarePlanted
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.cgroup import Cgroup
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.cgroup import (
+    CPU_PERIOD_S,
+    Cgroup,
+)
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import BackendError
 
 from vcompare_runner import names
@@ -19,6 +22,7 @@ from vcompare_runner.calibrate import planted
 def test_what_is_planted_is_what_is_looked_for() -> None:
     assert BarePlanted.arm == registry.PLANTED == names.PLANTED
     assert (BarePlanted.SHARE, BarePlanted.LATE_S) == (planted.SHARE_OF_CPU, planted.LATE_S)
+    assert planted.PERIOD_S == CPU_PERIOD_S
 
 
 def test_it_is_no_technology_to_choose_by_accident() -> None:
@@ -32,7 +36,7 @@ def test_the_limit_is_written_and_read_back(tmp_path: Path) -> None:
     group.path.mkdir(parents=True)
     assert group.cpu_limit() == ""
     group.limit_cpu(0.8)
-    assert group.cpu_limit() == Cgroup.cpu_max(0.8) == "80000 100000"
+    assert group.cpu_limit() == Cgroup.cpu_max(0.8) == "400000 500000"
     assert (tmp_path / "cgroup.subtree_control").read_text() == "+cpu"
 
 
