@@ -67,13 +67,17 @@ def wait(
     while time.monotonic() < deadline:
         tried += 1
         if _banner(node):
-            done = subprocess.run(
-                [*ssh_arguments(lab, node), "date", "-u", "-s", f"@{time.time():.0f}"],
-                check=False,
-                capture_output=True,
-                stdin=subprocess.DEVNULL,
-                timeout=max(30.0, deadline - time.monotonic()),
-            )
+            try:
+                done = subprocess.run(
+                    [*ssh_arguments(lab, node), "date", "-u", "-s", f"@{time.time():.0f}"],
+                    check=False,
+                    capture_output=True,
+                    stdin=subprocess.DEVNULL,
+                    timeout=max(30.0, deadline - time.monotonic()),
+                )
+            except subprocess.TimeoutExpired:
+                last = "ssh connected, and nothing came back"
+                break
             if done.returncode == 0:
                 return time.monotonic() - begin
             last = command.tail(done.stderr, 3)
