@@ -18,8 +18,7 @@ ROOT = Path("/sys/fs/cgroup")
 PARENT = "vcompare"
 CONTROLLERS = ("cpuset", "memory")
 
-# Five times the kernel's own. Each time that a group is held up costs it: on an emulated host some four milliseconds
-# of work, so that 80% of a CPU did 75% of the work with the kernel's period.
+# Five times the kernel's own, so that what it costs to hold a group up is little beside what it runs.
 CPU_PERIOD_S = 0.5
 _CPU_PERIOD_US = round(CPU_PERIOD_S * 1e6)
 
