@@ -4,45 +4,20 @@
 
 The word goes through two pipes, so that each process sleeps until the other has written. On one CPU a
 round is two switches; with more CPUs the scheduler may wake the other one elsewhere, and half a round
-is a wake-up in place of a switch.
+is a wake-up in place of a switch. Two processes whatever the number of CPUs: latency, not capacity.
 """
 
 from __future__ import annotations
 
-import re
-
 from ansible_collections.vcompare.lab.plugins.module_utils.workloads import perf_bench
-from ansible_collections.vcompare.lab.plugins.module_utils.workloads.base import (
-    Workload,
-    WorkSpec,
-)
 
-_NAME = "context-switch"
-_DEFAULT_LOOPS = 200_000
-_ROUNDS = re.compile(r"^# Executed ([0-9,]+) pipe operations between two processes$", re.MULTILINE)
-
-
-def _loops(spec: WorkSpec) -> int:
-    return perf_bench.loops(spec, _NAME, _DEFAULT_LOOPS)
-
-
-def argv(spec: WorkSpec) -> list[str]:
-    """The command line; two processes whatever the number of CPUs: latency, not capacity."""
-    return perf_bench.argv("sched pipe", "--loop", _loops(spec))
-
-
-def parse(spec: WorkSpec, stdout: str, stderr: str) -> float:
-    """Read nanoseconds a switch."""
-    return perf_bench.microseconds(stdout, _ROUNDS, _loops(spec), "pipe operations") * 1000 / 2
-
-
-WORKLOAD = Workload(
-    name=_NAME,
-    metric="time_per_switch",
-    unit="ns",
-    direction="lower",
-    argv=argv,
-    parse=parse,
+WORKLOAD = perf_bench.workload(
+    "context-switch",
+    "time_per_switch",
+    "sched pipe",
+    "pipe operations between two processes",
+    loops=200_000,
+    parts=2,
     # A switch with a read and a write costs hundreds of nanoseconds at the very least; ten milliseconds
     # are beyond even an emulator in an emulator.
     low=50.0,

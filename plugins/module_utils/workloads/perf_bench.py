@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 
 from ansible_collections.vcompare.lab.plugins.module_utils.workloads.base import (
+    Workload,
     WorkloadError,
     WorkSpec,
     find,
@@ -16,26 +17,44 @@ _TIME = re.compile(r"^\s+Total time: ([0-9.]+) \[sec\]$", re.MULTILINE)
 _PER_OPERATION = re.compile(r"^\s+([0-9.]+) usecs/op$", re.MULTILINE)
 
 
-def loops(spec: WorkSpec, scenario: str, default: int) -> int:
-    """Number of operations of one iteration; a tenth of them warms up."""
-    count = spec.loops.get(scenario, default)
-    return max(count // 10, 1) if spec.warmup else count
-
-
-def argv(benchmark: str, option: str, count: int) -> list[str]:
-    """The command line of ``perf bench``.
+def workload(
+    name: str,
+    metric: str,
+    benchmark: str,
+    what: str,
+    *,
+    loops: int,
+    parts: int = 1,
+    low: float,
+    high: float,
+) -> Workload:
+    """Make the workload of a benchmark; its figure is nanoseconds, and lower is better.
 
     :param benchmark: its collection and name, like ``syscall basic``.
-    :param option: the option for the number of operations.
+    :param what: how perf names its operations, in the line that counts them.
+    :param loops: number of operations of one iteration where none is asked for; a tenth of them warms up.
+    :param parts: what is measured happens so many times in one operation.
+    :param low: smallest value that is physically possible, in nanoseconds; ``high``: largest.
     """
-    return ["perf", "bench", *benchmark.split(), option, str(count)]
+    # Newer perfs write 1,000,000 for 1000000.
+    executed = re.compile(rf"^# Executed ([0-9,]+) {re.escape(what)}$", re.MULTILINE)
+
+    def count(spec: WorkSpec) -> int:
+        asked = spec.loops.get(name, loops)
+        return max(asked // 10, 1) if spec.warmup else asked
+
+    def argv(spec: WorkSpec) -> list[str]:
+        return ["perf", "bench", *benchmark.split(), "--loop", str(count(spec))]
+
+    def parse(spec: WorkSpec, stdout: str, _stderr: str) -> float:
+        return _microseconds(stdout, executed, count(spec), what) * 1000 / parts
+
+    return Workload(name, metric, "ns", "lower", argv, parse, low, high)
 
 
-def microseconds(stdout: str, executed: re.Pattern[str], count: int, what: str) -> float:
+def _microseconds(stdout: str, executed: re.Pattern[str], count: int, what: str) -> float:
     """Read the microseconds of one operation, held against perf's own counts.
 
-    :param executed: matches the line that says how many operations there were; newer perfs write
-        1,000,000 for 1000000.
     :raises WorkloadError: perf did another number, or its figures contradict each other.
     """
     done = int(find(executed, stdout, f"the number of {what}").group(1).replace(",", ""))

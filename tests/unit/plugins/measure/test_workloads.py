@@ -98,12 +98,12 @@ def test_an_output_printed_twice_is_refused(scenario: str) -> None:
         (
             "syscall",
             dataclasses.replace(SPEC, loops={"syscall": 7}),
-            "1000000 getppid calls instead of 7",
+            r"1000000 getppid\(\) calls instead of 7",
         ),
         (
             "context-switch",
             dataclasses.replace(SPEC, loops={"context-switch": 7}),
-            "200000 pipe operations instead of 7",
+            "200000 pipe operations between two processes instead of 7",
         ),
     ],
 )
