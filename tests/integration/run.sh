@@ -17,6 +17,12 @@ provision_again() {
     return 0
 }
 
+# Its service says that it is ready once the machine is made (roles/nested_lab/files/vcompare-hold-kvm.py).
+machine_kept() {
+    .venv/bin/ansible lab-linux -i inventories/nested -m ansible.builtin.command \
+        -a 'systemctl is-active vcompare-hold-kvm.service'
+}
+
 taken_away() {
     .venv/bin/vcompare lab down || return 1
     [[ ! -e $VCOMPARE_HOME/labs/default ]] || { echo "the lab's folder is still there" && return 1; }
@@ -29,6 +35,7 @@ taken_away() {
 
 if step "the lab is up" .venv/bin/vcompare lab up; then
     step "provisioning again changes nothing" provision_again
+    step "the node of KVM keeps a machine" machine_kept
     for folder in tests/integration/targets/*/; do
         step "target $(basename "$folder")" target "$(basename "$folder")"
     done

@@ -13,6 +13,9 @@ from ansible_collections.vcompare.lab.plugins.module_utils.errors import Vcompar
 from ansible_collections.vcompare.lab.plugins.module_utils.lab import command
 from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import Lab, Node
 
+# A command that began close to the deadline gets so long all the same.
+_LEAST_S = 30.0
+
 
 def ssh_arguments(lab: Lab, node: Node) -> list[str]:
     """ssh to a node: its own key, its own host key, and nothing of the user's configuration."""
@@ -73,7 +76,7 @@ def wait(
                     check=False,
                     capture_output=True,
                     stdin=subprocess.DEVNULL,
-                    timeout=max(30.0, deadline - time.monotonic()),
+                    timeout=max(_LEAST_S, deadline - time.monotonic()),
                 )
             except subprocess.TimeoutExpired:
                 last = "ssh connected, and nothing came back"
