@@ -96,7 +96,9 @@ def with_deadline(call: t.Callable[[], T], timeout_s: float, doing: str) -> T:
     return t.cast(T, value)
 
 
-def wait_until(predicate: t.Callable[[], bool], timeout_s: float, interval_s: float = 0.05) -> bool:
+def wait_until(
+    predicate: t.Callable[[], object], timeout_s: float, interval_s: float = 0.05
+) -> bool:
     """Wait until something holds; return whether it did before the time was up."""
     deadline = time.monotonic() + timeout_s
     while not predicate():

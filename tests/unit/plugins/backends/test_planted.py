@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -43,3 +45,23 @@ def test_the_limit_is_written_and_read_back(tmp_path: Path) -> None:
 def test_a_limit_that_cannot_be_set_says_where(tmp_path: Path) -> None:
     with pytest.raises(BackendError, match="limiting the CPU of its control group"):
         Cgroup("gone", tmp_path).limit_cpu(0.8)
+
+
+def test_what_fills_the_rest_is_in_its_own_group_and_idle(tmp_path: Path) -> None:
+    group = Cgroup("one.rest", tmp_path)
+    group.fill("0")
+    (pid,) = group.pids()
+    try:
+        assert "while" in Path(f"/proc/{pid}/cmdline").read_text()
+        assert (group.path / "cpu.idle").read_text() == "1"
+        assert (group.path / "cpuset.cpus").read_text() == "0"
+    finally:
+        os.kill(pid, signal.SIGKILL)
+
+
+def test_without_idle_groups_nothing_is_started(tmp_path: Path) -> None:
+    group = Cgroup("one.rest", tmp_path)
+    (group.path / "cpu.idle").mkdir(parents=True)
+    with pytest.raises(BackendError, match="filling the rest of the CPUs 0"):
+        group.fill("0")
+    assert not (group.path / "cgroup.procs").exists()
