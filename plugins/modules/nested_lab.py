@@ -32,14 +32,21 @@ options:
     description:
       - V(present) makes the nodes run and waits until a command runs on each of them.
       - V(kept) takes the snapshot that later starts begin from.
+      - V(restarted) switches O(nodes) off in good order and starts them again, to boot from their disks.
       - V(stopped) switches the nodes off; the snapshot stays.
       - V(absent) takes the lab away.
       - V(described) changes nothing and says what is there.
       - V(checked) changes nothing and fails where there is too little memory or disk, or an address is in use.
         Nothing need be installed for it.
     type: str
-    choices: [present, kept, stopped, absent, described, checked]
+    choices: [present, kept, restarted, stopped, absent, described, checked]
     default: present
+  nodes:
+    description:
+      - Which nodes O(state=restarted) is about.
+    type: list
+    elements: str
+    default: []
   node_image:
     description:
       - Folder of the node image, as M(vcompare.lab.image) returns it. Needed for O(state=present).
@@ -115,6 +122,12 @@ EXAMPLES = r"""
   vcompare.lab.nested_lab:
     home: /srv/vcompare
     state: kept
+
+- name: Boot one of its nodes anew
+  vcompare.lab.nested_lab:
+    home: /srv/vcompare
+    state: restarted
+    nodes: [lab-xen]
 
 - name: Take it away
   vcompare.lab.nested_lab:
@@ -202,6 +215,8 @@ def _act(lab: NestedLab, params: dict[str, t.Any]) -> bool:
             lab.check(settings, 0 if built else _IMAGES_MIB)
             return False
         return lab.up(settings, params["acceleration"])
+    if params["state"] == "restarted":
+        return lab.restart(params["nodes"], params["boot_timeout_s"])
     return {"kept": lab.keep, "stopped": lab.stop, "absent": lab.down, "described": lambda: False}[
         params["state"]
     ]()
@@ -214,9 +229,18 @@ def main() -> None:
             "home": {"type": "path", "required": True},
             "state": {
                 "type": "str",
-                "choices": ["present", "kept", "stopped", "absent", "described", "checked"],
+                "choices": [
+                    "present",
+                    "kept",
+                    "restarted",
+                    "stopped",
+                    "absent",
+                    "described",
+                    "checked",
+                ],
                 "default": "present",
             },
+            "nodes": {"type": "list", "elements": "str", "default": []},
             "node_image": {"type": "path"},
             "guest_image": {"type": "path"},
             "accel": {"type": "str", "choices": ["kvm", "tcg"], "default": "tcg"},
@@ -228,7 +252,10 @@ def main() -> None:
             "boot_timeout_s": {"type": "float", "default": 300},
             "uri": {"type": "str"},
         },
-        required_if=[("state", "present", ["node_image", "guest_image"])],
+        required_if=[
+            ("state", "present", ["node_image", "guest_image"]),
+            ("state", "restarted", ["nodes"]),
+        ],
         supports_check_mode=True,
     )
     try:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The main job for real: from nothing to a report, again from the snapshot, without the wrapper,
-# interrupted and resumed, and with an arm that is broken on purpose.
+# interrupted and resumed, beside noise, and with an arm that is broken on purpose.
 source "$(dirname "${BASH_SOURCE[0]}")/../lab.sh"
 
 readonly vcompare=.venv/bin/vcompare playbook=.venv/bin/ansible-playbook
@@ -72,6 +72,7 @@ next
 if step "a comparison from nothing to its report" from_nothing; then
     next
     step "interrupted and resumed, from the snapshot" interrupted
+    step "noise beside the measuring decides nothing" tests/e2e/noise.sh 1
     next
     step "the same by playbook, without the wrapper" without_wrapper
     next
