@@ -267,8 +267,9 @@ class BarePlanted(Bare):
     def wait_ready(self, spec: InstanceSpec, timeout_s: float) -> float:
         """Wait until ``run`` works, and hold the instance back from then on."""
         elapsed_s = super().wait_ready(spec, timeout_s)
-        self._cgroup(spec.name).limit_cpu(self.SHARE * spec.vcpus)
-        self._rest(spec.name).fill(spec.cpuset)
+        group = self._cgroup(spec.name)
+        group.limit_cpu(self.SHARE * spec.vcpus)
+        self._rest(spec.name).fill(group.cpus())
         return elapsed_s
 
     def _rest(self, name: str) -> Cgroup:
@@ -287,8 +288,10 @@ class BarePlanted(Bare):
         vcpus = int(record["spec"]["vcpus"]) if record else 0
         expected = Cgroup.cpu_max(self.SHARE * vcpus)
         held = proofs.outside("cgroup-cpu-max", expected, self._cgroup(name).cpu_limit())
-        filled = "filled" if self._rest(name).populated() else "left"
-        return [*super().identify(name), held, proofs.outside("rest-of-cpu", "filled", filled)]
+        rest = self._rest(name)
+        filled = rest.cpus() if rest.populated() else "none"
+        cpus = self._cgroup(name).cpus()
+        return [*super().identify(name), held, proofs.outside("filled-cpus", cpus, filled)]
 
 
 class XenDom0(Bare):

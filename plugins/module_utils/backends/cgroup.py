@@ -95,6 +95,13 @@ class Cgroup:
                 remedy="See that the controller cpu is in the root's cgroup.controllers.",
             ) from None
 
+    def cpus(self) -> str:
+        """Return the CPUs that it is held to, as a list of ranges; empty when they can't be read."""
+        try:
+            return (self.path / "cpuset.cpus").read_text(encoding="ascii").strip()
+        except OSError:
+            return ""
+
     def cpu_limit(self) -> str:
         """Return ``cpu.max`` as it is in force; empty when it can't be read."""
         try:

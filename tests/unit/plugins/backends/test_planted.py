@@ -54,7 +54,7 @@ def test_what_fills_the_rest_is_in_its_own_group_and_idle(tmp_path: Path) -> Non
     try:
         assert "while" in Path(f"/proc/{pid}/cmdline").read_text()
         assert (group.path / "cpu.idle").read_text() == "1"
-        assert (group.path / "cpuset.cpus").read_text() == "0"
+        assert group.cpus() == "0"
     finally:
         os.kill(pid, signal.SIGKILL)
 
