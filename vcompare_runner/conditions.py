@@ -15,6 +15,7 @@ import pydantic
 from vcompare_runner import gate_limits as gates
 from vcompare_runner.clocks import Rate
 from vcompare_runner.gate_limits import LIMITS, GateResult
+from vcompare_runner.words import GATE_REASON
 
 if t.TYPE_CHECKING:
     from vcompare_runner.bundle import ArmOutcome, BlockLine
@@ -139,7 +140,7 @@ def noisy(blocks: t.Sequence[BlockLine]) -> dict[Place, str]:
             named = [result.arm] if result.arm else arms[result.block, result.host]
             for arm in named:
                 place = (result.block, result.host, arm)
-                found.setdefault(place, f"refused by the gate {result.name}: {result.sentence}")
+                found.setdefault(place, f"{GATE_REASON}{result.name}: {result.sentence}")
     return found
 
 

@@ -20,6 +20,22 @@ SCENARIO_TITLES: t.Mapping[str, str] = {
 }
 
 
+# How a reason begins that a gate gave; its figures differ from block to block.
+GATE_REASON = "refused by the gate "
+
+
+def reasons(each: t.Iterable[str]) -> str:
+    """Sum up why blocks are missing: each reason once, those of one gate as the first of them and their number."""
+    found: dict[str, list[str]] = {}
+    for reason in each:
+        key = reason.partition(": ")[0] if reason.startswith(GATE_REASON) else reason
+        found.setdefault(key, []).append(reason)
+    return "; ".join(
+        members[0] if len(set(members)) == 1 else f"{members[0]} (so in {len(members)} blocks)"
+        for members in found.values()
+    )
+
+
 def title(scenario: str) -> str:
     """Return a heading for a scenario."""
     return SCENARIO_TITLES.get(scenario, scenario.replace("-", " ").capitalize())

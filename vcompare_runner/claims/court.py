@@ -9,6 +9,7 @@ import typing as t
 
 import numpy as np
 
+from vcompare_runner import words
 from vcompare_runner.bundle import Bundle, usable_arms
 from vcompare_runner.claims import comparisons, sentences
 from vcompare_runner.claims.bands import Held, Kind, find, hold
@@ -131,9 +132,7 @@ class Court:
         comparisons.estimate(result, pairs)
         result.rows = self.rows(result)
         if not pairs.blocks:
-            return result.leave_open(
-                "not run", "unmeasured", f"no block has a figure of both it and {test.against}"
-            )
+            return self._apart(result)
         self._refuse(result, side, other)
         return result
 
@@ -180,6 +179,19 @@ class Court:
                 "not run", "unmeasured", f"{test.scenario} has no usable figure of {arm}"
             )
         return None
+
+    def _apart(self, result: Result) -> Result:
+        """Note why no block has figures of both sides."""
+        sides = {(result.arm, result.host), (result.test.against, result.against_host)}
+        refused = words.reasons(
+            why
+            for (_block, host, arm), why in self.bundle.unusable.items()
+            if why and (arm, host) in sides
+        )
+        text = f"no block has a figure of both it and {result.test.against}"
+        if refused:
+            return result.leave_open("refused", "gate", f"{text}: {refused}")
+        return result.leave_open("not run", "unmeasured", text)
 
     def _other_host(self, test: ClaimTest, host: str) -> str | None:
         """Return the host whose figures are compared with: the same, or the only one that has it."""
@@ -267,12 +279,13 @@ def _troubles(
     bundle: Bundle,
 ) -> dict[tuple[str, str], tuple[comparisons.Outcome, comparisons.Cause, str]]:
     """Return why an (arm, host) has no figures at all, where it has none in any block."""
-    unusable = usable_arms(bundle.blocks, bundle.proofs)
+    unproven = usable_arms(bundle.blocks, bundle.proofs)
     seen: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for block in bundle.blocks:
         for outcome in block.arms:
-            why = unusable[block.block, block.host, outcome.arm]
-            status = "refused" if why else str(outcome.status)
+            place = (block.block, block.host, outcome.arm)
+            why = unproven[place] or bundle.unusable.get(place, "")
+            status = ("unproven" if unproven[place] else "gate") if why else str(outcome.status)
             seen.setdefault((outcome.arm, block.host), []).append(
                 (status, why or outcome.reason or NO_REASON)
             )
@@ -280,9 +293,12 @@ def _troubles(
     for (arm, host), outcomes in seen.items():
         if any(status == "ok" for status, _why in outcomes):
             continue
-        why = "; ".join(dict.fromkeys(why for _status, why in outcomes))
-        if any(status == "refused" for status, _why in outcomes):
+        why = words.reasons(why for _status, why in outcomes)
+        statuses = {status for status, _why in outcomes}
+        if statuses & {"unproven", "refused"}:
             troubles[arm, host] = ("refused", "unproven", f"{arm}: {why}")
+        elif "gate" in statuses:
+            troubles[arm, host] = ("refused", "gate", f"{arm}: {why}")
         else:
             troubles[arm, host] = ("not run", "unmeasured", f"{arm}: failed: {why}")
     return troubles

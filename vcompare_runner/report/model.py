@@ -29,6 +29,7 @@ import json
 import shlex
 import typing as t
 
+from vcompare_runner import words
 from vcompare_runner.bundle import ArmPlan, Bundle, Note, ProofLine, Substrate, usable_arms
 from vcompare_runner.claims.bands import Held, held_figures
 from vcompare_runner.claims.declared import Catalogue
@@ -199,8 +200,7 @@ def _state(
         return "refused", plan.reason or NO_REASON
     if not outcomes:
         return "not measured", "no block was finished"
-    reasons = dict.fromkeys(o.reason or NO_REASON for o in outcomes if o.status != "ok")
-    reason = "; ".join(reasons) or None
+    reason = words.reasons(o.reason or NO_REASON for o in outcomes if o.status != "ok") or None
     if counts["refused"] == len(outcomes):
         return "refused", reason
     if counts["ok"] == 0:
@@ -421,11 +421,11 @@ def _own_notes(bundle: Bundle, figures: t.Sequence[ScenarioFigures]) -> list[Not
         )
     for (scenario, metric, _variant), units in sorted(metrics.items()):
         if len(units) > 1:
-            words = ", ".join(sorted(f"{unit} ({direction})" for unit, direction in units))
+            named = ", ".join(sorted(f"{unit} ({direction})" for unit, direction in units))
             notes.append(
                 Note(
                     "mixed-units",
-                    f"{scenario}/{metric} was written in several units or directions: {words}",
+                    f"{scenario}/{metric} was written in several units or directions: {named}",
                 )
             )
     small = {

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from synthetic import METRICS, Synthetic, host_of, read_lines, write_lines
 
 from vcompare_runner import gate_limits as limits
+from vcompare_runner import words
 from vcompare_runner.bundle import Bundle, load_bundle
 from vcompare_runner.clocks import rate
 from vcompare_runner.conditions import ControllerClock, HostClock
@@ -206,6 +207,39 @@ def test_load_all_the_time_refuses_every_arm(tmp_path: Path) -> None:
     for arm in ("bare", "docker", "xen-pv"):
         assert [r.name for r in gates.refuses("cpu", arm, host_of(arm))] == [limits.FOREIGN]
     assert not bundle.samples.used.any()
+    claims = {claim["id"]: claim for claim in build_report(bundle)["claims"]}
+    # It was measured, so it is not "not run".
+    assert claims["near-native"]["verdict"] == "REFUSED"
+    assert "foreign-load: 1.20 CPUs" in claims["near-native"]["sentence"]
+    assert "quieter host" in claims["near-native"]["settle"]
+
+
+def test_arms_of_which_a_gate_left_no_common_block_are_refused(tmp_path: Path) -> None:
+    def disturb(line: Record) -> None:
+        for outcome in line["arms"]:
+            if outcome["arm"] == ("docker" if line["block"] % 2 else "bare"):
+                outcome["conditions"]["quiet_cpus"] = 0.8
+
+    bundle = made(tmp_path, disturb)
+    assert not blocks_used(bundle, "docker") & blocks_used(bundle, "bare")
+    claim = next(each for each in build_report(bundle)["claims"] if each["id"] == "near-native")
+    cpu = next(each for each in claim["tests"] if each["name"] == "cpu")
+    assert (cpu["outcome"], cpu["cause"]) == ("refused", "gate")
+    assert (
+        "no block has a figure of both it and bare: refused by the gate quiet-host" in cpu["reason"]
+    )
+
+
+def test_reasons_of_one_gate_are_summed_up() -> None:
+    text = words.reasons(
+        [
+            "refused by the gate swap: the host swapped 3 pages",
+            "it hung",
+            "it hung",
+            "refused by the gate swap: the host swapped 5 pages",
+        ]
+    )
+    assert text == "refused by the gate swap: the host swapped 3 pages (so in 2 blocks); it hung"
 
 
 # Clocks
