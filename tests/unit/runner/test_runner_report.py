@@ -299,7 +299,7 @@ def test_text_from_the_bundle_is_never_markup(tmp_path: Path) -> None:
 
 
 def test_samples_csv_has_every_sample_and_says_why_not(tmp_path: Path) -> None:
-    folder = Synthetic(refused={"kvm": "no proof"}).write(tmp_path)
+    folder = Synthetic(refused={"kvm": 'no "proof", none'}).write(tmp_path)
     write_report(folder)
     with (folder / "report" / "samples.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -311,7 +311,8 @@ def test_samples_csv_has_every_sample_and_says_why_not(tmp_path: Path) -> None:
         if record["arm"] == "kvm":
             assert row["value"] == ""
             assert row["used"] == "false"
-            assert "no proof" in row["why_not"]
+            assert row["reason"] == (record["reason"] or "")
+            assert 'no "proof", none' in row["why_not"]
         else:
             assert float(row["value"]) == record["value"]
             assert row["used"] == "true"
