@@ -438,8 +438,19 @@ class NestedLab:
                 last_lines(self._console(node)),
             )
 
-    def _wait(self, nodes: t.Sequence[Node], boot_timeout_s: float) -> None:
+    def _wait(
+        self,
+        nodes: t.Sequence[Node],
+        boot_timeout_s: float,
+        first: t.Callable[[Node], None] = lambda node: None,
+    ) -> None:
+        """Wait until all nodes are reached.
+
+        :param first: what is done for each before; no node waits for that of another.
+        """
+
         def wait_for(node: Node) -> float:
+            first(node)
             return reach.wait(
                 self.lab,
                 node,
@@ -461,9 +472,11 @@ class NestedLab:
         for node in self.lab.nodes:
             if self._node_state(node) != "running" and reach.in_use(node):
                 self._require_room(settings)
-        with self._both() as pool:
-            list(pool.map(snapshots.restore, domains))
-        self._wait(self.lab.nodes, settings.boot_timeout_s)
+        self._wait(
+            self.lab.nodes,
+            settings.boot_timeout_s,
+            first=lambda node: snapshots.restore(self._domain(node)),
+        )
         return True
 
     def _running(self, settings: Settings) -> bool:
