@@ -239,6 +239,14 @@ class Bundle:
     notes: tuple[Note, ...]
     unusable: t.Mapping[tuple[int, str, str], str] = dataclasses.field(default_factory=dict)
 
+    @property
+    def substrates(self) -> dict[str, Substrate | None]:
+        """What each host stands on: as it says itself, else as it was planned."""
+        planned = {plan.host: plan.substrate for plan in self.manifest.arms}
+        return planned | {
+            facts.host: facts.substrate for facts in self.facts.values() if facts.substrate
+        }
+
 
 M = t.TypeVar("M", bound=_Model)
 

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from vcompare_runner.bundle import Bundle, load_bundle
-from vcompare_runner.names import BARE
+from vcompare_runner.names import BARE, NESTED_TCG
 from vcompare_runner.statistics import MIN_PAIRS, block_values, choose_baseline, compare
 
 # Without declared claims, every ratio of the report is a question: can 5% be told from nothing?
@@ -54,6 +54,7 @@ class _Pair:
     """Two sides that a claim compares in a scenario.
 
     :param margin: a factor (``ratio``, ``equivalence``), or in the unit of the figure.
+    :param hardware_speed: whether it is about the speed of hardware, which emulated hardware can't decide.
     """
 
     claim: str
@@ -64,6 +65,7 @@ class _Pair:
     against: str
     margin: float
     is_difference: bool = False
+    hardware_speed: bool = False
 
 
 def open_claims(folder: Path) -> list[OpenClaim]:
@@ -83,13 +85,15 @@ def open_claims_of(bundle: Bundle) -> list[OpenClaim]:
         if max(values, default=0) + _SILENT_BLOCKS > last:
             place = (key.scenario, key.metric, key.variant, key.arm)
             sides.setdefault(place, {})[key.host] = values
+    emulated = {host for host, kind in bundle.substrates.items() if kind == NESTED_TCG}
     found: dict[str, OpenClaim] = {}
     for pair in _pairs(bundle, sides):
         scenario = (pair.scenario, pair.metric, pair.variant)
         others = sides.get((*scenario, pair.against), {})
         for host, values in sides.get((*scenario, pair.arm), {}).items():
             other, _reason = choose_baseline(host, others)
-            if other is None:
+            # What is refused whatever it is need not be known any closer.
+            if other is None or (pair.hardware_speed and emulated & {host, other}):
                 continue
             more, why = _missing(pair, values, others[other], (pair.against, other), bundle)
             if not why:
@@ -177,6 +181,7 @@ def _pairs(bundle: Bundle, sides: t.Mapping[tuple[str, str, str, str], t.Any]) -
                     str(test.get("against")),
                     float(margin),
                     kind == "difference",
+                    bool(test.get("hardware_speed")),
                 )
 
 

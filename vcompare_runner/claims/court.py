@@ -72,9 +72,7 @@ class Court:
             for outcome in block.arms:
                 if block.host not in self.hosts.setdefault(outcome.arm, []):
                     self.hosts[outcome.arm].append(block.host)
-        self.substrates = {plan.host: plan.substrate for plan in bundle.manifest.arms} | {
-            facts.host: facts.substrate for facts in bundle.facts.values() if facts.substrate
-        }
+        self.substrates = bundle.substrates
         self.troubles = _troubles(bundle)
         self._rows: dict[tuple[str, ...], dict[int, list[int]]] | None = None
 

@@ -95,6 +95,13 @@ def test_claims_that_more_blocks_do_not_help(tmp_path: Path, change: dict[str, t
     assert stopping.open_claims(made(tmp_path, [{**TEST, **change}], noise=0.3)) == []
 
 
+def test_what_emulated_hardware_cannot_decide_is_not_waited_for(tmp_path: Path) -> None:
+    test = {**TEST, "hardware_speed": True}
+    for substrate, claims in (("nested-tcg", 0), ("metal", 1)):
+        folder = made(tmp_path / substrate, [test], noise=0.3, substrate=substrate)
+        assert len(stopping.open_claims(folder)) == claims
+
+
 def test_an_arm_that_fell_silent_is_not_waited_for(tmp_path: Path) -> None:
     folder = made(tmp_path, [TEST], noise=0.3)
     lines = read_lines(folder / "samples.jsonl")
