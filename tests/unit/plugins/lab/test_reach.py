@@ -28,7 +28,7 @@ def listening() -> t.Iterator[Node]:
         def greet() -> None:
             with contextlib.suppress(OSError):
                 while True:
-                    connection, _ = server.accept()
+                    connection = server.accept()[0]
                     connections.append(connection)
                     connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
 
