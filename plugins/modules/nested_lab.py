@@ -184,6 +184,7 @@ def _would_change(before: dict[str, t.Any], wanted: str) -> bool:
     return {
         "present": before["state"] != "running" or before["provisioned"],
         "kept": before["state"] == "running" and not before["provisioned"],
+        "restarted": before["state"] != "absent",
         "stopped": before["state"] in ("running", "partial"),
         "absent": before["state"] != "absent",
         "described": False,

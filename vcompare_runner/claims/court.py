@@ -15,6 +15,7 @@ from vcompare_runner.claims import comparisons, sentences
 from vcompare_runner.claims.bands import Held, Kind, find, hold
 from vcompare_runner.claims.comparisons import Result
 from vcompare_runner.claims.schema import ClaimTest
+from vcompare_runner.integrity import NOT_AS_WRITTEN
 from vcompare_runner.names import AGAIN, NESTED_TCG
 from vcompare_runner.samples import NO_REASON, OK
 from vcompare_runner.statistics import ArmFigures, Interval, ScenarioFigures
@@ -181,14 +182,16 @@ class Court:
     def _apart(self, result: Result) -> Result:
         """Note why no block has figures of both sides."""
         sides = {(result.arm, result.host), (result.test.against, result.against_host)}
-        refused = words.reasons(
+        refused = [
             why
             for (_block, host, arm), why in self.bundle.unusable.items()
             if why and (arm, host) in sides
-        )
+        ]
         text = f"no block has a figure of both it and {result.test.against}"
         if refused:
-            return result.leave_open("refused", "gate", f"{text}: {refused}")
+            return result.leave_open(
+                "refused", _cause(refused), f"{text}: {words.reasons(refused)}"
+            )
         return result.leave_open("not run", "unmeasured", text)
 
     def _other_host(self, test: ClaimTest, host: str) -> str | None:
@@ -273,6 +276,13 @@ class Court:
         return hold(band, result.estimate, unit, kinds)
 
 
+def _cause(reasons: t.Sequence[str]) -> comparisons.Cause:
+    """Name what refused blocks: what would settle it follows from that."""
+    if any(why.startswith(NOT_AS_WRITTEN) for why in reasons):
+        return "unusable"
+    return "gate" if all(why.startswith(words.GATE_REASON) for why in reasons) else "unproven"
+
+
 def _troubles(
     bundle: Bundle,
 ) -> dict[tuple[str, str], tuple[comparisons.Outcome, comparisons.Cause, str]]:
@@ -283,7 +293,7 @@ def _troubles(
         for outcome in block.arms:
             place = (block.block, block.host, outcome.arm)
             why = unproven[place] or bundle.unusable.get(place, "")
-            status = ("unproven" if unproven[place] else "gate") if why else str(outcome.status)
+            status = "refused" if why else str(outcome.status)
             seen.setdefault((outcome.arm, block.host), []).append(
                 (status, why or outcome.reason or NO_REASON)
             )
@@ -292,11 +302,9 @@ def _troubles(
         if any(status == "ok" for status, _why in outcomes):
             continue
         why = words.reasons(why for _status, why in outcomes)
-        statuses = {status for status, _why in outcomes}
-        if statuses & {"unproven", "refused"}:
-            troubles[arm, host] = ("refused", "unproven", f"{arm}: {why}")
-        elif "gate" in statuses:
-            troubles[arm, host] = ("refused", "gate", f"{arm}: {why}")
+        refused = [why for status, why in outcomes if status == "refused"]
+        if refused:
+            troubles[arm, host] = ("refused", _cause(refused), f"{arm}: {why}")
         else:
             troubles[arm, host] = ("not run", "unmeasured", f"{arm}: failed: {why}")
     return troubles

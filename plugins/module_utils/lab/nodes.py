@@ -222,11 +222,21 @@ class NestedLab:
 
         :param timeout_s: for the end, and again for the start.
         """
+        known = {node.name for node in self.lab.nodes}
+        if unknown := sorted(set(names) - known):
+            raise VcompareError(
+                f"The lab {self.lab.name} has no node {', '.join(unknown)} (nodes).",
+                f"Name some of: {', '.join(sorted(known))}.",
+            )
+        if not self.exists():
+            raise VcompareError(
+                f"There is no lab {self.lab.name} here.", "Make it first: vcompare lab up."
+            )
         with self._lock():
             nodes = [node for node in self.lab.nodes if node.name in names]
             for node in nodes:
                 self._shut_down(node, timeout_s)
-                self._domain(node).create()
+                snapshots.power_on(self._domain(node))
             self._wait(nodes, timeout_s)
             return bool(nodes)
 
@@ -416,7 +426,6 @@ class NestedLab:
     def _shut_down(self, node: Node, timeout_s: float) -> None:
         if self._node_state(node) != "running":
             return
-        said = ""
         try:
             # The connection may end before the command does, so only what comes of it counts.
             said = command.tail(

@@ -56,6 +56,16 @@ def restore(domain: t.Any) -> None:
         ) from None
 
 
+def power_on(domain: t.Any) -> None:
+    """Start a domain that is off, from its disk."""
+    try:
+        domain.create()
+    except libvirt.libvirtError as error:
+        raise VcompareError(
+            f"Starting {domain.name()}: {error}", "Make the lab again: vcompare lab down, then up."
+        ) from None
+
+
 def power_off(domain: t.Any) -> None:
     """Switch a domain off at once."""
     try:

@@ -230,6 +230,16 @@ def test_arms_of_which_a_gate_left_no_common_block_are_refused(tmp_path: Path) -
     )
 
 
+def test_what_would_settle_it_follows_from_what_refused(tmp_path: Path) -> None:
+    folder = Synthetic(refused={"docker": "its CPUID signature was wrong"}).write(tmp_path)
+    claim = next(
+        each for each in build_report(load_bundle(folder))["claims"] if each["id"] == "near-native"
+    )
+    cpu = next(each for each in claim["tests"] if each["name"] == "cpu")
+    assert (cpu["outcome"], cpu["cause"]) == ("refused", "unproven")
+    assert "quieter" not in claim["settle"]
+
+
 def test_reasons_of_one_gate_are_summed_up() -> None:
     text = words.reasons(
         [
