@@ -20,6 +20,7 @@ from vcompare_runner.names import (
     AGAIN,
     ARMS,
     BARE,
+    EXPERIMENTS,
     PLANTED,
     compared,
     did_you_mean,
@@ -128,7 +129,7 @@ class Plan:
     @property
     def least_seconds(self) -> float:
         """Seconds that the workloads alone take: the iterations that run for a fixed time."""
-        untimed = {"startup", *self.profile.fixed_work}
+        untimed = {"startup", *EXPERIMENTS, *self.profile.fixed_work}
         timed = sum(scenario not in untimed for scenario in self.scenarios)
         return self.blocks * len(self.arms) * timed * self.profile.iterations * self.profile.seconds
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import shlex
-import threading
 import time
 import traceback
 import typing as t
@@ -21,22 +20,32 @@ import typing as t
 from ansible_collections.vcompare.lab.plugins.module_utils import (
     conditions,
     freed,
-    neighbour,
     readiness,
+    starting,
 )
-from ansible_collections.vcompare.lab.plugins.module_utils.backends import cpuset
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
     NAME_PREFIX,
     Backend,
     BackendError,
     Image,
     InstanceSpec,
+    NotPossible,
     Proof,
     Result,
 )
 from ansible_collections.vcompare.lab.plugins.module_utils.evidence import Evidence
+from ansible_collections.vcompare.lab.plugins.module_utils.experiments import host
+from ansible_collections.vcompare.lab.plugins.module_utils.experiments.base import (
+    LAST,
+    LATER,
+    REST,
+    Step,
+)
+from ansible_collections.vcompare.lab.plugins.module_utils.experiments.registry import EXPERIMENTS
+from ansible_collections.vcompare.lab.plugins.module_utils.experiments.stage import Stage, opened
 from ansible_collections.vcompare.lab.plugins.module_utils.workloads import registry, startup
 from ansible_collections.vcompare.lab.plugins.module_utils.workloads.base import (
+    Metric,
     Workload,
     WorkloadError,
     WorkSpec,
@@ -45,12 +54,9 @@ from ansible_collections.vcompare.lab.plugins.module_utils.workloads.base import
 
 SCHEMA = 1
 OWNER = "measure"
-VARIANT = "minimal"
 DIGEST_PROGRAM = "/usr/lib/vcompare/digest"
 
 # Deadlines in seconds on an ordinary machine; all of them scale with ``timeout_factor``.
-_CREATE_S = 60.0
-_READY_S = 120.0
 _WORK_S = 60.0
 _DIGEST_S = 120.0
 _DESTROY_S = 60.0
@@ -73,6 +79,7 @@ class Plan:
     :param warmups: short iterations that come before them, and are marked so.
     :param full_digest: read every byte of the root file system, not just its names and sizes.
     :param timeout_factor: how much slower than an ordinary machine this host may be.
+    :param company: whether experiments may make further instances beside the one that is measured.
     :param options: what single arms understand, by arm.
     """
 
@@ -89,6 +96,7 @@ class Plan:
     warmups: int = 1
     full_digest: bool = False
     timeout_factor: float = 1.0
+    company: bool = True
     options: t.Mapping[str, t.Mapping[str, t.Any]] = dataclasses.field(default_factory=dict)
 
 
@@ -205,7 +213,13 @@ class _Turn:
         self.clock: Record | None = None
         self._quiet_cpus: float | None = None
         self._before: tuple[conditions.Conditions, float] | None = None
-        self._pending = dict.fromkeys(plan.scenarios)
+        # what every sample is still missing of; what is left out on purpose is not
+        self._pending = {
+            metric: None
+            for scenario in plan.scenarios
+            for metric in registry.metrics(scenario)
+            if self._asked(scenario, metric)
+        }
         self._name = instance_name(plan, arm)
 
     # What is handed back
@@ -243,8 +257,8 @@ class _Turn:
         """End the turn: every scenario that has no sample yet gets one that says why."""
         self.status, self.reason = status, reason
         key = self.evidence.keep("\n".join(filter(None, [f"{status}: {reason}", seen])) + "\n")
-        for scenario in list(self._pending):
-            self._sample(scenario, None, 1, status, reason, key)
+        for metric in list(self._pending):
+            self._sample(metric, None, 1, status, reason, key)
 
     # The turn itself
 
@@ -285,6 +299,7 @@ class _Turn:
         freed.write_through(_FREED * plan.work.memory_mib)
         self._phase("freed")
         busy = self._quiet_cpus = conditions.wait_quiet(_QUIET_S * factor)
+        before = host.state()
         self._before = conditions.now(), time.monotonic()
         if busy is None:
             raise Refused("this host does not say how busy it is: /proc/stat can't be read")
@@ -292,11 +307,30 @@ class _Turn:
             raise Refused(f"other work keeps {busy:g} CPUs of the host busy")
         self._phase("quiet")
         started_at = wall_time()
-        ready = self._start(backend, spec, address)
+        try:
+            ready = starting.start(backend, spec, factor)
+        except starting.AlreadyAnswered as error:
+            raise Refused(error.message) from None
         self._phase("start")
-        backend.wait_ready(spec, _READY_S * factor)
+        backend.wait_ready(spec, starting.READY_S * factor)
         self._phase("reach")
-        self.proofs += backend.identify(spec.name)
+        stage = Stage(
+            backend, spec, before, self.evidence, factor=factor, seconds=plan.work.seconds
+        )
+        with opened(stage, self._left_over):
+            self._experiments(stage, REST)
+            self._phase("at rest")
+            self._measure_instance(backend, ready, started_at)
+            self._experiments(stage, LATER)
+            self._experiments(stage, LAST)
+            self._phase("experiments")
+
+    def _measure_instance(
+        self, backend: Backend, ready: readiness.Readiness, started_at: str
+    ) -> None:
+        """Have the instance prove what it is, and work."""
+        plan = self.plan
+        self.proofs += backend.identify(self._name)
         self._check_proofs()
         self._phase("identify")
         self._check_digest(backend)
@@ -335,58 +369,6 @@ class _Turn:
             options=plan.options.get(self.arm, {}),
         )
 
-    def _start(self, backend: Backend, spec: InstanceSpec, address: str) -> readiness.Readiness:
-        """Make the instance, and watch from outside while that goes on."""
-        factor = self.plan.timeout_factor
-        if readiness.answers(address, startup.PORT):
-            raise Refused(
-                f"something answers at {address}:{startup.PORT} before the instance was made"
-            )
-        poller = readiness.Poller(address, startup.PORT, avoid_cpus=cpuset.parse(cpuset.of(spec)))
-        outcome: list[readiness.Readiness | Exception] = []
-        with neighbour.noticed_quickly(address):
-            started = time.monotonic()
-
-            def watch() -> None:
-                try:
-                    outcome.append(poller.wait(started, (_CREATE_S + _READY_S) * factor))
-                except Exception as error:  # carried over to the other thread, which raises it
-                    outcome.append(error)
-
-            # A thread, since the reply may come before the call that creates has returned.
-            watcher = threading.Thread(target=watch, name="readiness")
-            watcher.start()
-            try:
-                backend.create(spec, _CREATE_S * factor)
-            except BaseException:
-                poller.cancel()
-                raise
-            finally:
-                watcher.join()
-        result = outcome[0]
-        if isinstance(result, readiness.NotReady):
-            raise self._never_replied(backend, spec, result)
-        if isinstance(result, Exception):
-            raise result
-        return result
-
-    def _never_replied(
-        self, backend: Backend, spec: InstanceSpec, result: readiness.NotReady
-    ) -> BackendError:
-        """Make an error that says how far the instance itself came."""
-        state = backend.info(spec.name).state
-        try:
-            backend.wait_ready(spec, 5.0 * self.plan.timeout_factor)
-        except BackendError as error:
-            evidence = f"{error.message}\n{error.evidence}"
-        else:
-            evidence = "the instance itself runs commands; only its application did not reply"
-        return BackendError(
-            f"{self.arm}: {result}; the instance is {state}",
-            remedy="Its last words are in the evidence of the sample.",
-            evidence=evidence,
-        )
-
     def _startup_sample(self, ready: readiness.Readiness, started_at: str) -> None:
         if startup.NAME not in self.plan.scenarios:
             return
@@ -396,7 +378,67 @@ class _Turn:
             f"{ready.text()}\n"
         )
         elapsed_s = round(ready.elapsed_s, 6)
-        self._judged(startup.NAME, elapsed_s, 1, key, started_at, elapsed_s, None)
+        self._judged(startup.FIGURE, elapsed_s, 1, key, started_at, elapsed_s, None)
+
+    # Experiments
+
+    def _asked(self, scenario: str, metric: Metric) -> bool:
+        """Say whether this turn shall give a metric."""
+        experiment = EXPERIMENTS.get(scenario)
+        if experiment is None:
+            return True
+        return self.arm not in experiment.without and any(
+            metric in step.metrics and (self.plan.company or not step.company)
+            for step in experiment.steps
+        )
+
+    def _experiments(self, stage: Stage, moment: str) -> None:
+        """Take the steps of this moment, each of which may fail alone."""
+        for name, experiment in EXPERIMENTS.items():
+            if name not in self.plan.scenarios or self.arm in experiment.without:
+                continue
+            for step in experiment.steps:
+                if step.moment == moment and (self.plan.company or not step.company):
+                    self._step(stage, name, step)
+
+    def _step(self, stage: Stage, scenario: str, step: Step) -> None:
+        started_at, began = wall_time(), time.monotonic()
+        status, reason, seen = "failed", f"{scenario} gave no figure for it", ""
+        try:
+            for figure in step.measure(stage):
+                key = self.evidence.keep(
+                    f"{self.arm}, block {self.plan.block}: {scenario}, {figure.metric.metric}"
+                    f" ({figure.metric.variant}): {figure.text}\n"
+                )
+                elapsed_s = round(time.monotonic() - began, 6)
+                self._judged(figure.metric, figure.value, 1, key, started_at, elapsed_s, None)
+        except NotPossible as error:
+            status, reason = "refused", error.message
+        except BackendError as error:
+            reason, seen = f"{error.message} {error.remedy}".strip(), error.evidence
+        except Exception as error:  # one step's bug must not cost the figures of the others
+            reason, seen = f"{type(error).__name__}: {error}", traceback.format_exc()
+        missing = [metric for metric in step.metrics if metric in self._pending]
+        if not missing:
+            return
+        key = self.evidence.keep("\n".join(filter(None, [f"{status}: {reason}", seen])) + "\n")
+        for metric in missing:
+            self._sample(metric, None, 1, status, reason, key, started_at)
+        # What a step that was broken off has begun is not the next one's.
+        if trouble := stage.close():
+            self._left_over(trouble)
+        # What is not possible is no trouble of the arm.
+        if status == "failed":
+            self._worsen("failed", f"{scenario}: {reason}")
+            if step.moment != LAST and not stage.alive():
+                raise BackendError(
+                    f"{self.arm}: the instance runs no commands any more after {scenario}: {reason}"
+                )
+
+    def _left_over(self, trouble: str) -> None:
+        """Note that an instance of an experiment could not be removed: the next arm must not run beside it."""
+        self.leftover = True
+        self.evidence.keep(f"{self.arm}: not removed: {trouble}\n")
 
     def _workload(self, backend: Backend, workload: Workload) -> None:
         plan = self.plan
@@ -412,14 +454,14 @@ class _Turn:
                 key = self.evidence.keep(
                     f"$ {shlex.join(argv)}\n{error.message}\n{error.evidence}\n"
                 )
-                self._failed(workload.name, iteration, error.message, key, started_at, None, None)
+                self._failed(workload.figure, iteration, error.message, key, started_at, None, None)
                 raise
             key = self.evidence.keep_result(argv, result)
             clocks = (started_at, result.host_elapsed_s, result.guest_elapsed_s)
             if result.rc != 0:
                 said = (result.stderr.strip() or result.stdout.strip())[-200:]
                 self._failed(
-                    workload.name,
+                    workload.figure,
                     iteration,
                     f"{argv[0]} ended with {result.rc}: {said or 'it said nothing'}",
                     key,
@@ -429,9 +471,9 @@ class _Turn:
             try:
                 value = workload.parse(work, result.stdout, result.stderr)
             except WorkloadError as error:
-                self._failed(workload.name, iteration, str(error), key, *clocks)
+                self._failed(workload.figure, iteration, str(error), key, *clocks)
                 continue
-            self._judged(workload.name, value, iteration, key, *clocks)
+            self._judged(workload.figure, value, iteration, key, *clocks)
 
     # Gates
 
@@ -512,7 +554,7 @@ class _Turn:
 
     def _judged(
         self,
-        scenario: str,
+        metric: Metric,
         value: float,
         iteration: int,
         key: str,
@@ -521,40 +563,17 @@ class _Turn:
         guest_elapsed_s: float | None,
     ) -> None:
         """Record a value, or refuse it when it can't be real."""
-        if scenario == startup.NAME:
-            doubt = implausible(value, startup.LOW, startup.HIGH, startup.UNIT)
-        else:
-            workload = registry.WORKLOADS[scenario]
-            doubt = implausible(value, workload.low, workload.high, workload.unit)
+        clocks = (started_at, host_elapsed_s, guest_elapsed_s)
+        doubt = implausible(value, metric.low, metric.high, metric.unit)
         if doubt:
-            self._worsen("refused", f"{scenario}: {doubt}")
-            self._sample(
-                scenario,
-                None,
-                iteration,
-                "refused",
-                doubt,
-                key,
-                started_at,
-                host_elapsed_s,
-                guest_elapsed_s,
-            )
+            self._worsen("refused", f"{metric.scenario}: {doubt}")
+            self._sample(metric, None, iteration, "refused", doubt, key, *clocks)
         else:
-            self._sample(
-                scenario,
-                value,
-                iteration,
-                "ok",
-                "",
-                key,
-                started_at,
-                host_elapsed_s,
-                guest_elapsed_s,
-            )
+            self._sample(metric, value, iteration, "ok", "", key, *clocks)
 
     def _failed(
         self,
-        scenario: str,
+        metric: Metric,
         iteration: int,
         reason: str,
         key: str,
@@ -562,18 +581,9 @@ class _Turn:
         host_elapsed_s: float | None,
         guest_elapsed_s: float | None,
     ) -> None:
-        self._worsen("failed", f"{scenario}: {reason}")
-        self._sample(
-            scenario,
-            None,
-            iteration,
-            "failed",
-            reason,
-            key,
-            started_at,
-            host_elapsed_s,
-            guest_elapsed_s,
-        )
+        self._worsen("failed", f"{metric.scenario}: {reason}")
+        clocks = (started_at, host_elapsed_s, guest_elapsed_s)
+        self._sample(metric, None, iteration, "failed", reason, key, *clocks)
 
     def _worsen(self, status: str, reason: str) -> None:
         """Set the turn's status; the first thing that went wrong stays the reason."""
@@ -582,7 +592,7 @@ class _Turn:
 
     def _sample(
         self,
-        scenario: str,
+        metric: Metric,
         value: float | None,
         iteration: int,
         status: str,
@@ -592,8 +602,8 @@ class _Turn:
         host_elapsed_s: float | None = None,
         guest_elapsed_s: float | None = None,
     ) -> None:
-        plan, metric = self.plan, registry.metric(scenario)
-        self._pending.pop(scenario, None)
+        plan = self.plan
+        self._pending.pop(metric, None)
         self.samples.append(
             {
                 "schema": SCHEMA,
@@ -602,8 +612,8 @@ class _Turn:
                 "order": self.order,
                 "host": plan.host,
                 "arm": self.arm,
-                "variant": VARIANT,
-                "scenario": scenario,
+                "variant": metric.variant,
+                "scenario": metric.scenario,
                 "metric": metric.metric,
                 "unit": metric.unit,
                 "direction": metric.direction,
@@ -611,7 +621,7 @@ class _Turn:
                 "iteration": iteration,
                 # One start is one sample, and a scenario that was given up has one in place of all;
                 # a workload's first iterations warm up for the others.
-                "warmup": scenario != startup.NAME
+                "warmup": metric.scenario in registry.WORKLOADS
                 and iteration <= plan.warmups
                 and started_at != "",
                 "status": status,

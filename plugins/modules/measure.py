@@ -150,6 +150,12 @@ options:
         it.
     type: float
     default: 1.0
+  company:
+    description:
+      - Whether experiments may make further instances beside the one that is measured, each of which takes a start.
+        Without it, what needs them is left out.
+    type: bool
+    default: true
   owner:
     description:
       - Owner in the marker of the instances. Instances of this owner that an interrupted run left
@@ -280,6 +286,7 @@ ARGUMENTS: dict[str, t.Any] = {
     "cpuset": {"type": "str", "default": ""},
     "full_digest": {"type": "bool"},
     "timeout_factor": {"type": "float", "default": 1.0},
+    "company": {"type": "bool", "default": True},
     "owner": {"type": "str", "default": "measure"},
 }
 
@@ -316,6 +323,7 @@ def plan_of(params: t.Mapping[str, t.Any]) -> block.Plan:
         owner=params["owner"],
         full_digest=bool(params["full_digest"]),
         timeout_factor=params["timeout_factor"],
+        company=params["company"],
     )
 
 

@@ -16,7 +16,7 @@ from vcompare_runner.claims.bands import Held, Kind, find, hold
 from vcompare_runner.claims.comparisons import Result
 from vcompare_runner.claims.schema import ClaimTest
 from vcompare_runner.integrity import NOT_AS_WRITTEN
-from vcompare_runner.names import AGAIN, NESTED_TCG
+from vcompare_runner.names import AGAIN, BARE, NESTED_TCG
 from vcompare_runner.samples import NO_REASON, OK
 from vcompare_runner.statistics import ArmFigures, Interval, ScenarioFigures
 
@@ -75,6 +75,12 @@ class Court:
                     self.hosts[outcome.arm].append(block.host)
         self.substrates = bundle.substrates
         self.troubles = _troubles(bundle)
+        # What bare is measured in: elsewhere it has no noise of its own, and the interval is all that is known.
+        self.bare_in = {
+            (key.scenario, key.metric, key.variant)
+            for key in bundle.samples.keys
+            if key.arm in (BARE, AGAIN)
+        }
         self._rows: dict[tuple[str, ...], dict[int, list[int]]] | None = None
 
     def test(self, test: ClaimTest, arm: str) -> list[Result]:
@@ -229,7 +235,8 @@ class Court:
     def _refuse_noise(self, result: Result, other: _Side | None) -> None:
         """Refuse a test whose margin is not large beside how much bare differs from itself."""
         test = result.test
-        if self.gates is None or AGAIN not in self.hosts:
+        measured = (test.scenario, test.metric, test.variant) in self.bare_in
+        if self.gates is None or AGAIN not in self.hosts or not measured:
             return
         noise = self.gates.aa_noise(test.scenario, test.metric, test.variant)
         if noise is None:

@@ -22,6 +22,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol imp
     BackendError,
     Info,
     InstanceSpec,
+    NotPossible,
     Proof,
     Result,
 )
@@ -70,6 +71,7 @@ def describe(spec: InstanceSpec) -> dict[str, t.Any]:
         "vcpus": spec.vcpus,
         "memory_mib": spec.memory_mib,
         "cpuset": spec.cpuset,
+        "unlimited": spec.unlimited,
         "command": list(spec.command),
         "image": image,
         "options": _given(spec.options),
@@ -84,6 +86,7 @@ class Base:
     """
 
     arm = ""
+    own_kernel = False
     subnet = Subnet("127.0.0.0/24")
 
     def __init__(
@@ -162,6 +165,22 @@ class Base:
         return ""
 
     # Verbs
+
+    def files(self, name: str) -> t.Sequence[str]:
+        """Return the files and folders of the host that belong to one instance alone."""
+        return [str(self.store.folder(check_name(name)))]
+
+    def save(self, name: str, timeout_s: float) -> str:
+        """Keep a running instance with its memory in a file, and end it; return the file's path."""
+        raise NotPossible(f"{self.arm} has no snapshots with memory")
+
+    def restore(self, name: str, timeout_s: float) -> None:
+        """Have an instance go on from what ``save`` kept."""
+        raise NotPossible(f"{self.arm} has no snapshots with memory")
+
+    def put_down(self, name: str, timeout_s: float) -> None:
+        """End an instance at once, as a power cut would; its files stay."""
+        self._stop(name, self._record(name), timeout_s)
 
     def resolve(self, spec: InstanceSpec) -> InstanceSpec:
         """Return the specification with this host's defaults; refuse what can't be."""

@@ -58,6 +58,8 @@ def of(spec: InstanceSpec, host: frozenset[int] | None = None) -> str:
     :param host: the CPUs to choose from; those that are online when None.
     """
     host = online() if host is None else host
+    if spec.unlimited:
+        return render(host)
     if spec.cpuset:
         wanted = parse(spec.cpuset)
         if not wanted <= host:

@@ -25,6 +25,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol imp
     BackendError,
     Image,
     InstanceSpec,
+    NotPossible,
     Proof,
     Result,
 )
@@ -227,9 +228,10 @@ class Docker(Base):
         memory = spec.memory_mib << 20
         scratch = dict.fromkeys(("/run", "/tmp"), f"rw,exec,size={memory}")  # noqa: S108
         host_config = client.create_host_config(
-            cpuset_cpus=spec.cpuset,
-            mem_limit=memory,
-            memswap_limit=memory,  # memory and swap together: so no swap
+            cpuset_cpus=None if spec.unlimited else spec.cpuset,
+            mem_limit=None if spec.unlimited else memory,
+            # memory and swap together: so no swap
+            memswap_limit=None if spec.unlimited else memory,
             network_mode=NETWORK,
             log_config=docker.types.LogConfig(
                 type="json-file", config={"max-size": "1m", "max-file": "1"}
@@ -250,6 +252,39 @@ class Docker(Base):
             stop_signal=None if spec.command else "SIGKILL",
         )
         return str(made["Id"])
+
+    def files(self, name: str) -> t.Sequence[str]:
+        """Return the files and folders of the host that belong to one instance alone."""
+        found = self._inspect(name)
+        if found is None:
+            raise BackendError(f"docker: there is no {name}")
+        layers = (found.get("GraphDriver") or {}).get("Data") or {}
+        # The folder with its configuration and log, its layer, and what overlayfs needs beside that.
+        own = [
+            os.path.dirname(found["ResolvConfPath"]),
+            layers.get("UpperDir"),
+            layers.get("WorkDir"),
+        ]
+        return [*super().files(name), *(path for path in own if path)]
+
+    def save(self, name: str, timeout_s: float) -> str:
+        """Ask the daemon for a checkpoint: whether it can is for the daemon to say.
+
+        It can where it runs with experimental features and CRIU is installed. Debian 12 has no CRIU, so that what
+        would come after that was never seen, and is not written.
+        """
+        client = self.client(timeout_s)
+        with _errors(f"{name}: asking for a checkpoint"):
+            answer = client._post(
+                client._url("/containers/{0}/checkpoints", name),
+                json={"CheckpointID": "vcompare", "Exit": True},
+            )
+        if answer.ok:
+            raise NotPossible("Docker made a checkpoint, which this version does not restore")
+        said = answer.text.strip()
+        with contextlib.suppress(ValueError, KeyError):
+            said = str(answer.json()["message"])
+        raise NotPossible(f"Docker makes no checkpoint here: {said}")
 
     def console(self, name: str) -> str:
         """Return the last lines that the application said."""

@@ -272,6 +272,23 @@ class Kvm(Machine):
             ):
                 raise BackendError(f"{name}: ending the domain: libvirt said: {error}") from None
 
+    def _save(self, name: str, path: str, timeout_s: float) -> None:
+        domain = self._domain(name)
+        if domain is None:
+            raise BackendError(f"kvm: there is no {name} to keep")
+        doing = f"{name}: keeping its memory"
+        with _errors(doing, "See that the disk has room (df)."):
+            with_deadline(lambda: domain.save(path), timeout_s, doing)
+
+    def _restore(self, name: str, path: str, timeout_s: float) -> None:
+        doing = f"{name}: restoring it"
+        with _errors(doing):
+            with_deadline(lambda: self.connection.restore(path), timeout_s, doing)
+
+    def put_down(self, name: str, timeout_s: float) -> None:
+        """End an instance at once, as a power cut would; its files stay."""
+        with_deadline(lambda: self._power_off(name), timeout_s, f"{name}: ending the domain")
+
     def _remove(
         self, name: str, record: Record | None, live: Live | None, timeout_s: float
     ) -> None:

@@ -33,6 +33,7 @@ _CMDLINE = "console={console} quiet panic=-1 pci=noearly vcompare.arm={arm}"
 class Machine(Base):
     """A virtual machine that boots the image's kernel."""
 
+    own_kernel = True
     console_device = ""
 
     @property
@@ -47,6 +48,29 @@ class Machine(Base):
     def console_log(self, name: str) -> str:
         """Return the path of an instance's console log."""
         return f"{self.store.folder(name)}/console.log"
+
+    def memory_file(self, name: str) -> str:
+        """Return the path of what an instance is kept in."""
+        return f"{self.store.folder(name)}/memory"
+
+    def save(self, name: str, timeout_s: float) -> str:
+        """Keep a running instance with its memory in a file, and end it; return the file's path."""
+        self._ssh(name).close()
+        path = self.memory_file(name)
+        self._save(name, path, timeout_s)
+        return path
+
+    def restore(self, name: str, timeout_s: float) -> None:
+        """Have an instance go on from what ``save`` kept."""
+        # A connection of its other life would be waited for in vain.
+        self._ssh(name).close()
+        self._restore(name, self.memory_file(name), timeout_s)
+
+    def _save(self, name: str, path: str, timeout_s: float) -> None:
+        raise NotImplementedError
+
+    def _restore(self, name: str, path: str, timeout_s: float) -> None:
+        raise NotImplementedError
 
     def cmdline(self, spec: InstanceSpec) -> str:
         """Return the kernel's command line."""

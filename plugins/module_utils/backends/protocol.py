@@ -22,6 +22,10 @@ class BackendError(VcompareError):
     """An arm could not do what was asked."""
 
 
+class NotPossible(BackendError):
+    """This technology has no such thing, or not on this host; the text says what is missing."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Image:
     """The one root file system and its exports, as paths on the host of the arm.
@@ -56,6 +60,8 @@ class InstanceSpec:
     :param command: the application; empty for none (the instance then idles).
     :param cpuset: host CPUs for it in the kernel's list format, e.g. ``1`` or ``2-3``;
         empty: the last ``vcpus`` CPUs of the host.
+    :param unlimited: as the technology delivers an instance to somebody who asks for no limits: on any CPU of the
+        host, and without a bound on the memory of a container.
     :param options: what only this arm understands (``docker:``, ``kvm:``, ``xen:``).
     """
 
@@ -66,6 +72,7 @@ class InstanceSpec:
     image: Image | None = None
     command: tuple[str, ...] = ()
     cpuset: str = ""
+    unlimited: bool = False
     options: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
 
 
@@ -126,6 +133,8 @@ class Backend(t.Protocol):
     """The verbs. Each is idempotent, has a deadline, and leaves nothing behind when it fails."""
 
     arm: str
+    # Whether instances boot a kernel of their own.
+    own_kernel: bool
 
     def address(self, spec: InstanceSpec) -> str:
         """Return the IPv4 address that the instance has or will have: the same before it exists."""
@@ -163,3 +172,18 @@ class Backend(t.Protocol):
 
     def identify(self, name: str) -> t.Sequence[Proof]:
         """Prove what the arm is, from inside and from outside."""
+
+    def files(self, name: str) -> t.Sequence[str]:
+        """Return the files and folders of the host that belong to one instance alone."""
+
+    def save(self, name: str, timeout_s: float) -> str:
+        """Keep a running instance with its memory in a file, and end it; return the file's path.
+
+        :raises NotPossible: the technology can't do that here.
+        """
+
+    def restore(self, name: str, timeout_s: float) -> None:
+        """Have an instance go on from what ``save`` kept; that stays, and can be restored again."""
+
+    def put_down(self, name: str, timeout_s: float) -> None:
+        """End an instance at once, as a power cut would; its files stay."""

@@ -282,6 +282,29 @@ class Xen(Machine):
                 evidence=ended.stderr.strip(),
             )
 
+    def _save(self, name: str, path: str, timeout_s: float) -> None:
+        row = self._row(name, self._record(name))
+        if row is None:
+            raise BackendError(f"{self.arm}: there is no {name} to keep")
+        host_run(
+            ["xl", "save", str(row.domid), path],
+            timeout_s,
+            f"{name}: keeping its memory",
+            remedy="See xl dmesg, /var/log/xen/ and that the disk has room (df).",
+        )
+
+    def _restore(self, name: str, path: str, timeout_s: float) -> None:
+        host_run(
+            ["xl", "restore", path],
+            timeout_s,
+            f"{name}: restoring it",
+            remedy="See xl dmesg and /var/log/xen/.",
+        )
+
+    def put_down(self, name: str, timeout_s: float) -> None:
+        """End an instance at once, as a power cut would; its files stay."""
+        self._destroy_domain(name, self._record(name), timeout_s)
+
     def _still(self, ident: str) -> bool:
         return any(row.uuid == ident for row in self._rows())
 

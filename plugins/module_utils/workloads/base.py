@@ -9,6 +9,8 @@ import math
 import re
 import typing as t
 
+VARIANT = "minimal"
+
 
 class WorkloadError(Exception):
     """A tool's output does not hold the figure that it should; the text says what is wrong."""
@@ -54,6 +56,29 @@ class Workload:
     parse: t.Callable[[WorkSpec, str, str], float]
     low: float
     high: float
+
+    @property
+    def figure(self) -> Metric:
+        """What its samples are called."""
+        return Metric(self.name, self.metric, self.unit, self.direction, self.low, self.high)
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+    """What a scenario's samples are called.
+
+    :param unit: ``1`` for a share, ``yes`` for an answer: 1 (yes) or 0 (no).
+    :param direction: ``lower`` or ``higher`` is better.
+    :param low: smallest value that is physically possible, inclusive; ``high``: largest.
+    """
+
+    scenario: str
+    metric: str
+    unit: str
+    direction: str
+    low: float
+    high: float
+    variant: str = VARIANT
 
 
 def implausible(value: float, low: float, high: float, unit: str) -> str:

@@ -1,12 +1,14 @@
 # Copyright: the vcompare contributors
 # GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The workloads that there are. A new one is a file beside this one, and a line here."""
+"""The scenarios that there are. A new workload is a file beside this one, and a line here."""
 
 from __future__ import annotations
 
-import dataclasses
 import typing as t
 
+from ansible_collections.vcompare.lab.plugins.module_utils.experiments.registry import (
+    EXPERIMENTS,
+)
 from ansible_collections.vcompare.lab.plugins.module_utils.workloads import (
     context_switch,
     cpu,
@@ -15,7 +17,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.workloads import (
     startup,
     syscall,
 )
-from ansible_collections.vcompare.lab.plugins.module_utils.workloads.base import Workload
+from ansible_collections.vcompare.lab.plugins.module_utils.workloads.base import Metric, Workload
 
 WORKLOADS: t.Mapping[str, Workload] = {
     workload.name: workload
@@ -29,22 +31,13 @@ WORKLOADS: t.Mapping[str, Workload] = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Metric:
-    """What a scenario's samples are called."""
-
-    scenario: str
-    metric: str
-    unit: str
-    direction: str
-
-
-def metric(scenario: str) -> Metric:
-    """Return the metric of a scenario; KeyError when there is none of that name."""
+def metrics(scenario: str) -> tuple[Metric, ...]:
+    """Return what the samples of a scenario may be called; KeyError when there is none of that name."""
     if scenario == startup.NAME:
-        return Metric(startup.NAME, startup.METRIC, startup.UNIT, startup.DIRECTION)
-    workload = WORKLOADS[scenario]
-    return Metric(workload.name, workload.metric, workload.unit, workload.direction)
+        return (startup.FIGURE,)
+    if scenario in WORKLOADS:
+        return (WORKLOADS[scenario].figure,)
+    return EXPERIMENTS[scenario].metrics
 
 
-SCENARIOS: tuple[str, ...] = (startup.NAME, *WORKLOADS)
+SCENARIOS: tuple[str, ...] = (startup.NAME, *WORKLOADS, *EXPERIMENTS)

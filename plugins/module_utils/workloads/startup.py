@@ -8,6 +8,8 @@ application is, and between which values its figure may lie.
 
 from __future__ import annotations
 
+from ansible_collections.vcompare.lab.plugins.module_utils.workloads.base import Metric
+
 NAME = "startup"
 METRIC = "time_to_first_reply"
 UNIT = "s"
@@ -18,6 +20,7 @@ PORT = 6379
 # (LightVM's unikernel: 2.3 ms); an hour is longer than any deadline of ours.
 LOW = 0.001
 HIGH = 3600.0
+FIGURE = Metric(NAME, METRIC, UNIT, DIRECTION, LOW, HIGH)
 
 
 def command(address: str) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol imp
     Image,
     Info,
     InstanceSpec,
+    NotPossible,
     Proof,
     Result,
 )
@@ -91,8 +92,11 @@ class LocalBackend:
     What a test wants to go wrong is set in its attributes.
     """
 
+    own_kernel = False
+
     def __init__(self, arm: str, at: str) -> None:
         self.arm, self.at = arm, at
+        self.addresses: dict[str, str] = {}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.owners: dict[str, str] = {}
         self.log: list[str] = []
@@ -110,7 +114,11 @@ class LocalBackend:
             raise self.fail_on[verb]
 
     def address(self, spec: InstanceSpec) -> str:
-        return self.at
+        """The first instance has the arm's address, further ones have their own."""
+        if not self.addresses:
+            self.addresses[spec.name] = self.at
+        taken = len(self.addresses)
+        return self.addresses.setdefault(spec.name, f"{self.at.rpartition('.')[0]}.{100 + taken}")
 
     def available(self) -> str:
         return self.why_not
@@ -160,7 +168,26 @@ class LocalBackend:
 
     def info(self, name: str) -> Info:
         state = "running" if name in self.processes else "absent"
-        return Info(name, self.arm, state, self.at, details={"owner": self.owners.get(name, "")})
+        return Info(
+            name,
+            self.arm,
+            state,
+            self.addresses.get(name, self.at),
+            details={"owner": self.owners.get(name, "")},
+        )
+
+    def files(self, name: str) -> Sequence[str]:
+        return [__file__]
+
+    def save(self, name: str, timeout_s: float) -> str:
+        self._step("save")
+        raise NotPossible("plain processes have no snapshots")
+
+    def restore(self, name: str, timeout_s: float) -> None:
+        self._step("restore")
+
+    def put_down(self, name: str, timeout_s: float) -> None:
+        self._step("put down")
 
     def list(self) -> Sequence[Info]:
         return [self.info(name) for name in self.processes]

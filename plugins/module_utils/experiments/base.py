@@ -1,0 +1,81 @@
+# Copyright: the vcompare contributors
+# GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What an experiment is: a scenario that is more than a command inside an instance.
+
+An experiment has steps, each at one moment of an arm's turn, and each with the metrics that it gives. What a step
+can't give in an arm it refuses, with the reason; what goes wrong in one step costs that step's figures only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
+    BackendError,
+    Result,
+)
+from ansible_collections.vcompare.lab.plugins.module_utils.experiments.stage import Stage
+from ansible_collections.vcompare.lab.plugins.module_utils.workloads.base import VARIANT, Metric
+
+# The moments of a turn. At rest: the application has replied, and nothing else was done with the instance. Later: the
+# arm has proven itself, and its workloads are done. Last: nothing is measured after it, so that the instance may end.
+REST, LATER, LAST = "rest", "later", "last"
+
+# Arms that are measured to compare others with: no technology puts anything around the application there.
+WITHOUT_TECHNOLOGY = ("bare", "bare-again", "bare-planted", "xen-dom0")
+
+
+def answer(scenario: str, metric: str, *, better: str = "higher", variant: str = VARIANT) -> Metric:
+    """Make the metric of a question that is answered by yes (1) or no (0)."""
+    return Metric(scenario, metric, "yes", better, 0.0, 1.0, variant)
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """A value of a metric, and what it was made of in words (kept as evidence)."""
+
+    metric: Metric
+    value: float
+    text: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """One part of an experiment.
+
+    :param moment: when in a turn.
+    :param metrics: all that it may give.
+    :param measure: yields figures as they come.
+    :param company: whether it needs further instances beside the first, which take time: short profiles leave it out.
+    """
+
+    moment: str
+    metrics: tuple[Metric, ...]
+    measure: t.Callable[[Stage], t.Iterator[Figure]]
+    company: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """A scenario of steps.
+
+    :param arms: says whether an arm has it at all; those that no technology carries mostly don't.
+    """
+
+    name: str
+    steps: tuple[Step, ...]
+    without: tuple[str, ...] = WITHOUT_TECHNOLOGY
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """What all its steps may give."""
+        return tuple(metric for step in self.steps for metric in step.metrics)
+
+
+def replied(result: Result, what: str) -> str:
+    """Return what a command printed; its failure is the step's."""
+    if result.rc != 0:
+        said = (result.stderr.strip() or result.stdout.strip())[-200:] or "nothing"
+        raise BackendError(f"{what} ended with {result.rc}: {said}")
+    return result.stdout

@@ -1,0 +1,138 @@
+# Copyright: the vcompare contributors
+# GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a host has at one moment: memory that is to be had, and processes."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import typing as t
+from pathlib import Path
+
+from ansible_collections.vcompare.lab.plugins.module_utils import freed
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.process import host_run
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import BackendError
+
+_PROC = Path("/proc")
+_HYPERVISOR = Path("/sys/hypervisor/type")
+# Kernel threads that come and go with whatever work there is, and belong to no instance.
+_PASSING = ("kworker/", "ksoftirqd/", "migration/", "cpuhp/")
+# Our own way into virtual machines.
+_OURS = ("ssh",)
+
+
+@dataclasses.dataclass(frozen=True)
+class Process:
+    """A process or kernel thread; the start time tells it from a later one with its number."""
+
+    pid: int
+    started: int
+    name: str
+
+
+@dataclasses.dataclass(frozen=True)
+class State:
+    """A host at one moment.
+
+    :param available_mib: what its kernel can give without swapping; in a control domain of Xen with the memory that
+        the hypervisor still has.
+    """
+
+    available_mib: float
+    processes: frozenset[Process]
+
+    def new_processes(self, earlier: State) -> list[Process]:
+        """Return the processes that came since, without our own and those of passing work."""
+        ours = _descendants(os.getpid(), self.processes)
+        return sorted(
+            (
+                process
+                for process in self.processes - earlier.processes
+                if process.pid not in ours
+                and process.name not in _OURS
+                and not process.name.startswith(_PASSING)
+            ),
+            key=lambda process: process.pid,
+        )
+
+
+def state() -> State:
+    """Look at this host now.
+
+    :raises BackendError: its kernel doesn't say how much memory is available.
+    """
+    available = freed.available_mib()
+    if not available:
+        raise BackendError("this host does not say how much memory is available (/proc/meminfo)")
+    return State(available + _hypervisor_free_mib(), frozenset(_processes()))
+
+
+def _hypervisor_free_mib() -> int:
+    try:
+        if _HYPERVISOR.read_text(encoding="ascii").strip() != "xen":
+            return 0
+    except OSError:
+        return 0
+    said = host_run(["xl", "info", "free_memory"], 120, "asking Xen for its free memory").stdout
+    try:
+        return int(said)
+    except ValueError:
+        raise BackendError(f"Xen's free memory is no number: {said.strip()!r}") from None
+
+
+def _processes() -> t.Iterator[Process]:
+    for folder in _PROC.iterdir():
+        if not folder.name.isdigit():
+            continue
+        try:
+            text = (folder / "stat").read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            continue  # it ended in the meantime
+        name, _end, rest = text.partition("(")[2].rpartition(")")
+        yield Process(int(folder.name), int(rest.split()[19]), name)
+
+
+def _descendants(pid: int, processes: t.Collection[Process]) -> set[int]:
+    """Return a process and all that it started, and their children, as far as they have not been given away."""
+    parents: dict[int, int] = {}
+    for process in processes:
+        try:
+            text = (_PROC / str(process.pid) / "stat").read_text(errors="replace")
+        except OSError:
+            continue
+        parents[process.pid] = int(text.rpartition(")")[2].split()[1])
+    found = {pid}
+    while more := {
+        child for child, parent in parents.items() if parent in found and child not in found
+    }:
+        found |= more
+    return found
+
+
+def proportional_mib(processes: t.Iterable[Process]) -> float:
+    """Return the memory of processes, each shared page divided by who shares it (PSS); kernel threads have none."""
+    total_kib = 0
+    for process in processes:
+        try:
+            text = (_PROC / str(process.pid) / "smaps_rollup").read_text(encoding="ascii")
+        except OSError:
+            continue
+        total_kib += sum(
+            int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:")
+        )
+    return total_kib / 1024
+
+
+def allocated_kib(paths: t.Iterable[str]) -> float:
+    """Return the disk space that files and folders take, as it is allocated; what isn't there takes none."""
+    total = 0
+    for path in paths:
+        for folder, _folders, files in os.walk(path):
+            for entry in [folder, *(os.path.join(folder, name) for name in files)]:
+                try:
+                    total += os.lstat(entry).st_blocks
+                except OSError:
+                    continue
+        if os.path.isfile(path):
+            total += os.lstat(path).st_blocks
+    return total / 2

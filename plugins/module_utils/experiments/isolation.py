@@ -1,0 +1,157 @@
+# Copyright: the vcompare contributors
+# GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""How much of its work an instance keeps beside a bad neighbour.
+
+With default limits both instances are what the technology gives to somebody who asks for nothing: no CPUs of their
+own, and a container no bound on memory either. With explicit limits each has a CPU of its own where the host has two,
+and its memory, as in all other scenarios.
+
+A neighbour counts only while it is seen at its bad work, before the victim's sample and after it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import threading
+import time
+import typing as t
+
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.process import wait_until
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
+    BackendError,
+    InstanceSpec,
+)
+from ansible_collections.vcompare.lab.plugins.module_utils.experiments.base import (
+    LATER,
+    Experiment,
+    Figure,
+    Metric,
+    Stage,
+    Step,
+    replied,
+)
+from ansible_collections.vcompare.lab.plugins.module_utils.workloads import cpu
+from ansible_collections.vcompare.lab.plugins.module_utils.workloads.base import (
+    WorkloadError,
+    WorkSpec,
+)
+
+NAME = "isolation"
+DEFAULT, EXPLICIT = "default-limits", "explicit-limits"
+
+
+@dataclasses.dataclass(frozen=True)
+class Hog:
+    """A bad neighbour.
+
+    :param argv: what it runs, until it is ended.
+    :param process: the name that its working processes have.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    process: str
+
+
+_STRESS = ("stress-ng", "--temp-path", "/tmp", "--timeout", "1h")  # noqa: S108 - it makes a folder of its own there
+HOGS = (
+    Hog("cpu_hog", (*_STRESS, "--cpu", "4", "--cpu-method", "int64"), "stress-ng-cpu"),
+    # More than the instance has; it starts again when the kernel ends it for that.
+    Hog("memory_eater", (*_STRESS, "--vm", "2", "--vm-bytes", "100%", "--vm-keep"), "stress-ng-vm"),
+    # So many at a time, not without end: what has no end can't be measured beside.
+    Hog("fork_bomb", (*_STRESS, "--fork", "16", "--fork-max", "16"), "stress-ng-fork"),
+)
+
+
+def kept(hog: Hog, variant: str) -> Metric:
+    """Return the metric: the victim's rate beside a neighbour over its rate alone."""
+    return Metric(NAME, f"kept_beside_{hog.name}", "1", "higher", 0.0, 10.0, variant)
+
+
+def default_limits(stage: Stage) -> t.Iterator[Figure]:
+    """Both are as the technology delivers them."""
+    victim = stage.another("victim", unlimited=True)
+    neighbour = stage.another("hog", unlimited=True)
+    for spec in (victim, neighbour):
+        stage.fresh(spec)
+    yield from _beside_each(stage, victim, neighbour, DEFAULT)
+    for spec in (victim, neighbour):
+        stage.gone(spec)
+
+
+def explicit_limits(stage: Stage) -> t.Iterator[Figure]:
+    """The victim is the turn's own instance; the neighbour has another CPU."""
+    neighbour = stage.another("hog", cpuset=stage.other_cpus())
+    stage.fresh(neighbour)
+    yield from _beside_each(stage, stage.spec, neighbour, EXPLICIT)
+    stage.gone(neighbour)
+
+
+def _beside_each(
+    stage: Stage, victim: InstanceSpec, neighbour: InstanceSpec, variant: str
+) -> t.Iterator[Figure]:
+    for hog in HOGS:
+        alone = _rate(stage, victim)
+        with _at_work(stage, neighbour, hog):
+            beside = _rate(stage, victim)
+        yield Figure(
+            kept(hog, variant),
+            beside / alone,
+            f"{beside:g} events/s beside {' '.join(hog.argv)}, {alone:g} alone just before",
+        )
+
+
+def _rate(stage: Stage, victim: InstanceSpec) -> float:
+    work = WorkSpec(vcpus=1, memory_mib=victim.memory_mib, seconds=stage.seconds)
+    result = stage.run(cpu.argv(work), 60.0 + stage.seconds, name=victim.name)
+    text = replied(result, "the victim's work")
+    try:
+        return cpu.parse(work, text, result.stderr)
+    except WorkloadError as error:
+        raise BackendError(f"the victim did not finish: {error}") from None
+
+
+@contextlib.contextmanager
+def _at_work(stage: Stage, neighbour: InstanceSpec, hog: Hog) -> t.Iterator[None]:
+    """Have the neighbour at its work, and see that it is, at the beginning and at the end."""
+    ended: list[str] = []
+
+    def work() -> None:
+        try:
+            result = stage.run(hog.argv, 3600.0, name=neighbour.name)
+            ended.append(f"it ended with {result.rc}: {result.stderr.strip()[-200:]}")
+        except BackendError as error:
+            ended.append(error.message)
+
+    def busy() -> bool:
+        if ended:
+            raise BackendError(f"the neighbour ({hog.name}) did not go on: {ended[0]}")
+        found = stage.run(["pgrep", "-c", hog.process], 60.0, name=neighbour.name)
+        return found.rc == 0 and int(found.stdout.strip() or 0) > 0
+
+    worker = threading.Thread(target=work, name=hog.name)
+    worker.start()
+    try:
+        if not wait_until(busy, 60.0 * stage.factor, 0.2):
+            raise BackendError(f"the neighbour ({hog.name}) was not seen at work")
+        # Until it is at its worst.
+        time.sleep(1.0)
+        yield
+        if not busy():
+            raise BackendError(
+                f"the neighbour ({hog.name}) was not at work any more when the victim had finished"
+            )
+    finally:
+        with contextlib.suppress(BackendError):
+            stage.run(["pkill", "-KILL", "stress-ng"], 60.0, name=neighbour.name)
+        worker.join(60.0 * stage.factor)
+
+
+EXPERIMENT = Experiment(
+    NAME,
+    (
+        Step(LATER, tuple(kept(hog, EXPLICIT) for hog in HOGS), explicit_limits, company=True),
+        Step(LATER, tuple(kept(hog, DEFAULT) for hog in HOGS), default_limits, company=True),
+    ),
+)

@@ -1,0 +1,63 @@
+# Copyright: the vcompare contributors
+# GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A few words with redis from outside of its instance, each over a connection of its own.
+
+A library would have to be on every host under test; inline commands are a line each
+(https://redis.io/docs/latest/develop/reference/protocol-spec/#inline-commands).
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import BackendError
+from ansible_collections.vcompare.lab.plugins.module_utils.workloads import startup
+
+_TRY_S = 1.0
+_PAUSE_S = 0.02
+
+
+def ask(address: str, words: str, timeout_s: float) -> str:
+    """Send an inline command until there is a reply; return it without its type's sign and line ends.
+
+    :raises BackendError: there was none in time, or redis says that it is an error.
+    """
+    deadline = time.monotonic() + timeout_s
+    trouble = "nothing was tried"
+    while time.monotonic() < deadline:
+        try:
+            reply = _once(address, words, min(_TRY_S, timeout_s))
+        except OSError as error:
+            trouble = str(error)
+            time.sleep(_PAUSE_S)
+            continue
+        if reply.startswith("-"):
+            raise BackendError(f"redis at {address} answered {words.split()[0]} with {reply}")
+        return reply[1:]
+    raise BackendError(
+        f"redis at {address} did not answer {words.split()[0]} within {timeout_s:g} s: {trouble}"
+    )
+
+
+def _once(address: str, words: str, timeout_s: float) -> str:
+    with (
+        socket.create_connection((address, startup.PORT), timeout=timeout_s) as connection,
+        connection.makefile("rb") as lines,
+    ):
+        connection.sendall(words.encode() + b"\r\n")
+        first = lines.readline()
+        if not first.endswith(b"\r\n"):
+            raise ConnectionResetError("the connection ended before the reply did")
+        text = first.decode(errors="replace").rstrip("\r\n")
+        if not text.startswith("$") or text == "$-1":
+            return text
+        return "$" + lines.read(int(text[1:])).decode(errors="replace")
+
+
+def ping(address: str, timeout_s: float) -> bool:
+    """Say whether redis replies."""
+    try:
+        return ask(address, "PING", timeout_s) == "PONG"
+    except BackendError:
+        return False

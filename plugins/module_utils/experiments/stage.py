@@ -1,0 +1,143 @@
+# Copyright: the vcompare contributors
+# GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the steps of experiments work with: the arm's instance, and further ones that go at the end of its turn."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import typing as t
+
+from ansible_collections.vcompare.lab.plugins.module_utils import neighbour, starting
+from ansible_collections.vcompare.lab.plugins.module_utils.backends import cpuset
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
+    Backend,
+    BackendError,
+    InstanceSpec,
+    Result,
+)
+from ansible_collections.vcompare.lab.plugins.module_utils.evidence import Evidence
+from ansible_collections.vcompare.lab.plugins.module_utils.experiments import host
+from ansible_collections.vcompare.lab.plugins.module_utils.workloads import startup
+
+_DESTROY_S = 60.0
+
+
+class Stage:
+    """An arm in its turn, as a step of an experiment finds it.
+
+    :param spec: of the instance that runs.
+    :param before: the host just before that was made.
+    :param factor: how much slower than an ordinary machine this host may be.
+    :param seconds: how long work of fixed time shall last.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        spec: InstanceSpec,
+        before: host.State,
+        evidence: Evidence,
+        *,
+        factor: float,
+        seconds: int,
+    ) -> None:
+        self.backend, self.spec, self.before = backend, spec, before
+        self.evidence, self.factor, self.seconds = evidence, factor, seconds
+        # the names of further instances, in the order in which they were thought of
+        self.company: dict[str, InstanceSpec] = {}
+        self._beside: InstanceSpec | None = None
+        self._reached = {spec.name}
+
+    def run(self, argv: t.Sequence[str], timeout_s: float, name: str = "") -> Result:
+        """Run a command in the instance, or in another one of ours; keep it as evidence.
+
+        :param timeout_s: on an ordinary machine.
+        """
+        name = name or self.spec.name
+        if name not in self._reached:
+            self.backend.wait_ready(self.company[name], starting.READY_S * self.factor)
+            self._reached.add(name)
+        result = self.backend.run(name, argv, timeout_s * self.factor)
+        self.evidence.keep_result(argv, result)
+        return result
+
+    def another(self, tag: str, **changes: t.Any) -> InstanceSpec:
+        """Return the specification of one more instance, which goes at the end of the turn with everything else."""
+        spec = dataclasses.replace(self.spec, name=f"{self.spec.name}-{tag}", command=(), **changes)
+        address = self.backend.address(spec)
+        spec = dataclasses.replace(spec, command=startup.command(address))
+        self.company[spec.name] = spec
+        return spec
+
+    def beside(self) -> InstanceSpec:
+        """Have a second instance of the same size, with its application replying; the same one at each call."""
+        if self._beside is None:
+            spec = self.another("beside")
+            self.fresh(spec)
+            self._beside = spec
+        return self._beside
+
+    def fresh(self, spec: InstanceSpec) -> float:
+        """Make one more instance; return the seconds from the call that creates to the first correct reply."""
+        self.backend.prepare(spec)
+        return self._started(spec)
+
+    def fresh_together(self, specs: t.Sequence[InstanceSpec]) -> list[float]:
+        """Make several at once; return for each the seconds from its call to its first correct reply."""
+        for spec in specs:
+            self.backend.prepare(spec)
+        with (
+            # Around those of the single starts: the last of them to end would put another one's setting back.
+            neighbour.noticed_quickly(self.backend.address(specs[0])),
+            concurrent.futures.ThreadPoolExecutor(max_workers=len(specs)) as pool,
+        ):
+            return list(pool.map(self._started, specs))
+
+    def _started(self, spec: InstanceSpec) -> float:
+        ready = starting.start(self.backend, spec, self.factor)
+        self.evidence.keep(f"{spec.name}: {ready.text()}\n")
+        return ready.elapsed_s
+
+    def gone(self, spec: InstanceSpec) -> None:
+        """Take one of them away now."""
+        self.backend.destroy(spec.name, _DESTROY_S * self.factor)
+        self.company.pop(spec.name, None)
+        self._reached.discard(spec.name)
+        if self._beside is not None and self._beside.name == spec.name:
+            self._beside = None
+
+    def alive(self) -> bool:
+        """Say whether the turn's own instance still runs commands."""
+        try:
+            return self.backend.run(self.spec.name, ["true"], 60.0 * self.factor).rc == 0
+        except BackendError:
+            return False
+
+    def other_cpus(self) -> str:
+        """Return CPUs that the instance isn't held to, in the kernel's list format; its own where none is left."""
+        own = cpuset.parse(cpuset.of(self.spec))
+        others = sorted(cpuset.online() - own)
+        return cpuset.render(frozenset(others[: len(own)])) if others else cpuset.render(own)
+
+    def close(self) -> str:
+        """Take all further instances away; return what could not be, or nothing."""
+        trouble = []
+        for spec in list(self.company.values()):
+            try:
+                self.gone(spec)
+            except Exception as error:  # whatever it is, the others shall go all the same
+                trouble.append(f"{spec.name}: {error}")
+        return "; ".join(trouble)
+
+
+@contextlib.contextmanager
+def opened(stage: Stage, leftover: t.Callable[[str], None]) -> t.Iterator[Stage]:
+    """Have further instances gone at the end, however it comes; what can't be removed is told to ``leftover``."""
+    try:
+        yield stage
+    finally:
+        trouble = stage.close()
+        if trouble:
+            leftover(trouble)

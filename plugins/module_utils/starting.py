@@ -1,0 +1,83 @@
+# Copyright: the vcompare contributors
+# GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Making an instance, timed from outside: from just before the call that creates to the first correct reply."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from ansible_collections.vcompare.lab.plugins.module_utils import neighbour, readiness
+from ansible_collections.vcompare.lab.plugins.module_utils.backends import cpuset
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
+    Backend,
+    BackendError,
+    InstanceSpec,
+)
+from ansible_collections.vcompare.lab.plugins.module_utils.workloads import startup
+
+# Deadlines in seconds on an ordinary machine.
+CREATE_S = 60.0
+READY_S = 120.0
+
+
+class AlreadyAnswered(BackendError):
+    """Something replies at the address before the instance is there: its start can't be seen."""
+
+
+def start(backend: Backend, spec: InstanceSpec, factor: float) -> readiness.Readiness:
+    """Make a prepared instance, and watch from outside while that goes on.
+
+    :param factor: how much slower than an ordinary machine the host may be.
+    :raises BackendError: it could not be made, or never replied; with how far it came.
+    """
+    address = backend.address(spec)
+    if readiness.answers(address, startup.PORT):
+        raise AlreadyAnswered(
+            f"something answers at {address}:{startup.PORT} before the instance was made"
+        )
+    poller = readiness.Poller(address, startup.PORT, avoid_cpus=cpuset.parse(cpuset.of(spec)))
+    outcome: list[readiness.Readiness | Exception] = []
+    with neighbour.noticed_quickly(address):
+        started = time.monotonic()
+
+        def watch() -> None:
+            try:
+                outcome.append(poller.wait(started, (CREATE_S + READY_S) * factor))
+            except Exception as error:  # carried over to the other thread, which raises it
+                outcome.append(error)
+
+        # A thread, since the reply may come before the call that creates has returned.
+        watcher = threading.Thread(target=watch, name="readiness")
+        watcher.start()
+        try:
+            backend.create(spec, CREATE_S * factor)
+        except BaseException:
+            poller.cancel()
+            raise
+        finally:
+            watcher.join()
+    result = outcome[0]
+    if isinstance(result, readiness.NotReady):
+        raise _never_replied(backend, spec, result, factor)
+    if isinstance(result, Exception):
+        raise result
+    return result
+
+
+def _never_replied(
+    backend: Backend, spec: InstanceSpec, result: readiness.NotReady, factor: float
+) -> BackendError:
+    """Make an error that says how far the instance itself came."""
+    state = backend.info(spec.name).state
+    try:
+        backend.wait_ready(spec, 5.0 * factor)
+    except BackendError as error:
+        evidence = f"{error.message}\n{error.evidence}"
+    else:
+        evidence = "the instance itself runs commands; only its application did not reply"
+    return BackendError(
+        f"{backend.arm}: {result}; the instance is {state}",
+        remedy="Its last words are in the evidence of the sample.",
+        evidence=evidence,
+    )

@@ -1,0 +1,288 @@
+# Copyright: the vcompare contributors
+# GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Experiments on real processes of this machine: what they give, what they refuse, and what one failure costs."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import subprocess
+from collections.abc import Mapping
+
+import pytest
+from ansible_collections.vcompare.lab.plugins.module_utils import block, conditions
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
+    BackendError,
+    Info,
+    InstanceSpec,
+    Result,
+)
+from ansible_collections.vcompare.lab.plugins.module_utils.experiments import (
+    base,
+    containment,
+    host,
+    isolation,
+    registry,
+    resp,
+)
+from ansible_collections.vcompare.lab.plugins.module_utils.workloads.base import WorkSpec
+
+from vcompare_runner import names
+
+from .conftest import IMAGE, Arms
+
+PLAN = block.Plan(
+    run="20261124-101500-ab12cd",
+    block=1,
+    host="lab-linux",
+    arms=("docker",),
+    scenarios=(),
+    iterations=1,
+    work=WorkSpec(seconds=1),
+    image=IMAGE,
+    cpuset=str(max(os.sched_getaffinity(0))),
+)
+Samples = Mapping[tuple[str, str], dict[str, object]]
+
+
+@pytest.fixture(autouse=True)
+def quiet_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other tests may be running."""
+    monkeypatch.setattr(conditions, "wait_quiet", lambda timeout_s: 0.0)
+
+
+def samples(local: Arms, *scenarios: str, **changes: object) -> tuple[block.Record, Samples]:
+    plan = dataclasses.replace(PLAN, scenarios=scenarios, **changes)  # type: ignore[arg-type]
+    result = block.measure(plan, local.__getitem__)
+    for backend in local.values():
+        assert not backend.processes, "an instance was left behind"
+    return result, {(sample["metric"], sample["variant"]): sample for sample in result["samples"]}
+
+
+def evidence_of(result: block.Record, sample: Mapping[str, object]) -> str:
+    return str(result["raw"][sample["evidence"]])
+
+
+def test_what_an_instance_costs(local_arms: Arms, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Here instances are processes of this one; those of a daemon are not.
+    monkeypatch.setattr(host, "_descendants", lambda pid, processes: {pid})
+    result, found = samples(local_arms, "footprint")
+    assert {metric for metric, _variant in found} == {
+        "host_memory", "process_memory", "disk", "processes", "marginal_memory",
+    }  # fmt: skip
+    assert {sample["status"] for sample in found.values()} == {"ok"}
+    processes = found["processes", "minimal"]
+    assert processes["value"] >= 1
+    assert "redis" in evidence_of(result, processes)
+    assert 1 < found["process_memory", "minimal"]["value"] < 200  # type: ignore[operator]
+    size = os.lstat(local_arms["docker"].files("")[0]).st_blocks / 2
+    assert found["disk", "minimal"]["value"] == size
+
+
+def test_a_short_profile_makes_no_further_instances(local_arms: Arms) -> None:
+    _result, found = samples(local_arms, "footprint", "churn", "isolation", company=False)
+    assert ("host_memory", "minimal") in found
+    assert ("marginal_memory", "minimal") not in found
+    assert local_arms["docker"].log.count("create") == 1
+
+
+def test_what_no_technology_carries_has_no_experiments(local_arms: Arms) -> None:
+    result, found = samples(local_arms, "startup", "footprint", "containment", arms=("bare",))
+    assert list(found) == [("time_to_first_reply", "minimal")]
+    assert result["arms"][0]["status"] == "ok"
+
+
+def test_a_shared_kernel_hides_nothing_and_is_not_crashed(local_arms: Arms) -> None:
+    result, found = samples(local_arms, "containment")
+    assert found["own_kernel", "minimal"]["value"] == 0
+    visible = found["host_facts_visible", "minimal"]
+    assert visible["value"] >= 5
+    assert "this boot" in evidence_of(result, visible)
+    crash = found["host_survives_crash", "minimal"]
+    assert crash["status"] == "refused"
+    assert "no kernel of its own" in str(crash["reason"])
+    # What a technology can't do is no trouble of the arm.
+    assert result["arms"][0]["status"] == "ok"
+
+
+def test_facts_are_compared_with_the_hosts_own() -> None:
+    said = (
+        "vcompare-fact:this boot\na\nvcompare-fact:its disks\nsda\nsdb\nvcompare-fact:its users\n\n"
+    )
+    outside = containment.parse(said)
+    assert outside == {"this boot": "a", "its disks": "sda\nsdb", "its users": ""}
+    assert containment.seen(outside, outside) == ["this boot", "its disks"]
+    assert containment.seen({**outside, "its disks": "vda"}, outside) == ["this boot"]
+    assert containment.seen({}, outside) == []
+
+
+def test_every_fact_is_read_by_a_shell() -> None:
+    done = subprocess.run(
+        ["/bin/sh", "-c", containment.script()], capture_output=True, text=True, check=True
+    )
+    found = containment.parse(done.stdout)
+    assert set(found) == set(containment.FACTS)
+    assert found["this boot"]
+    assert found["its disks"].startswith("major")
+
+
+def test_instances_are_tossed_about(local_arms: Arms) -> None:
+    result, found = samples(local_arms, "churn")
+    assert {sample["status"] for sample in found.values()} == {"ok"}
+    assert found["no_cycle_failed", "minimal"]["value"] == 1
+    assert found["nothing_left_over", "minimal"]["value"] == 1
+    assert 0.1 < found["cycles_per_second", "minimal"]["value"] < 100  # type: ignore[operator]
+    assert 0.001 < found["burst_start_time", "minimal"]["value"] < 30  # type: ignore[operator]
+    assert "3 at once" in evidence_of(result, found["burst_start_time", "minimal"])
+
+
+def test_a_cycle_that_fails_is_counted(local_arms: Arms) -> None:
+    arm = local_arms["docker"]
+    create, made = arm.create, []
+
+    def fails_the_second_time(spec: InstanceSpec, timeout_s: float) -> Info:
+        made.append(spec)
+        if len(made) == 3:
+            raise BackendError("no room")
+        return create(spec, timeout_s)
+
+    arm.create = fails_the_second_time  # type: ignore[method-assign]
+    result, found = samples(local_arms, "churn")
+    assert found["no_cycle_failed", "minimal"]["value"] == 0
+    assert "no room" in evidence_of(result, found["no_cycle_failed", "minimal"])
+
+
+def test_what_is_left_over_is_found(local_arms: Arms) -> None:
+    arm = local_arms["docker"]
+    create, left = arm.create, []
+
+    def leaves_something(spec: InstanceSpec, timeout_s: float) -> Info:
+        if "cycle0" in spec.name:
+            left.append(subprocess.Popen(["setsid", "-f", "sleep", "31.4"]))
+        return create(spec, timeout_s)
+
+    arm.create = leaves_something  # type: ignore[method-assign]
+    try:
+        result, found = samples(local_arms, "churn", timeout_factor=0.1)
+    finally:
+        subprocess.run(["pkill", "-xf", "sleep 31.4"], check=False)
+        for process in left:
+            process.wait()
+    clean = found["nothing_left_over", "minimal"]
+    assert clean["value"] == 0
+    assert "sleep" in evidence_of(result, clean)
+
+
+def test_a_neighbour_that_does_not_work_is_no_neighbour(
+    local_arms: Arms, outputs: pathlib.Path
+) -> None:
+    arm = local_arms["docker"]
+    clock = (0.0, 0.1, 0.0)
+    text = (outputs / "cpu.stdout").read_text(encoding="utf-8")
+    arm.outputs["sysbench cpu"] = Result(0, text, "", 2.0, 2.0, clock)
+    arm.outputs["stress-ng"] = Result(1, "", "unknown option", 0.1, 0.1, clock)
+    arm.outputs["pgrep"] = Result(1, "0\n", "", 0.1, 0.1, clock)
+    result, found = samples(local_arms, "isolation", work=WorkSpec(seconds=1))
+    assert len(found) == 6
+    for sample in found.values():
+        assert sample["status"] == "failed"
+        assert "unknown option" in str(sample["reason"])
+    assert result["arms"][0]["status"] == "failed"
+
+
+def test_what_is_kept_beside_a_neighbour(local_arms: Arms, outputs: pathlib.Path) -> None:
+    arm = local_arms["docker"]
+    clock = (0.0, 0.1, 0.0)
+    text = (outputs / "cpu.stdout").read_text(encoding="utf-8")
+    arm.outputs["sysbench cpu"] = Result(0, text, "", 2.0, 2.0, clock)
+    # Neighbours that sleep: what they do to a victim is for a real lab to say.
+    for hog in isolation.HOGS:
+        arm.outputs["pgrep -c " + hog.process] = Result(0, "2\n", "", 0.1, 0.1, clock)
+    run = arm.run
+
+    def sleeps(name: str, argv: list[str], timeout_s: float) -> Result:
+        if argv[0] == "stress-ng":
+            return run(name, ["sleep", "3"], timeout_s)
+        return run(name, argv, timeout_s)
+
+    arm.run = sleeps  # type: ignore[method-assign,assignment]
+    _result, found = samples(local_arms, "isolation", work=WorkSpec(seconds=1))
+    assert {sample["value"] for sample in found.values()} == {1.0}
+    assert {variant for _metric, variant in found} == {"default-limits", "explicit-limits"}
+
+
+def test_an_arm_without_snapshots_says_so(local_arms: Arms) -> None:
+    result, found = samples(local_arms, "snapshots")
+    assert {sample["status"] for sample in found.values()} == {"refused"}
+    assert {sample["reason"] for sample in found.values()} == {"plain processes have no snapshots"}
+    assert result["arms"][0]["status"] == "ok"
+
+
+def test_a_step_that_fails_costs_its_own_figures_only(local_arms: Arms) -> None:
+    local_arms["docker"].outputs["/bin/sh -c echo vcompare-fact"] = Result(
+        3, "", "no shell", 0.1, 0.1, (0.0, 0.1, 0.0)
+    )
+    local_arms["docker"].outputs["/bin/sh -c echo 'vcompare-fact"] = Result(
+        3, "", "no shell", 0.1, 0.1, (0.0, 0.1, 0.0)
+    )
+    _result, found = samples(local_arms, "startup", "footprint", "containment")
+    assert found["own_kernel", "minimal"]["status"] == "failed"
+    assert "no shell" in str(found["own_kernel", "minimal"]["reason"])
+    assert found["host_memory", "minimal"]["status"] == "ok"
+    assert found["time_to_first_reply", "minimal"]["status"] == "ok"
+
+
+def test_an_arm_that_is_given_up_owes_no_figure(local_arms: Arms) -> None:
+    local_arms["docker"].why_not = "the daemon does not run"
+    _result, found = samples(local_arms, "footprint", "snapshots", "containment")
+    metrics = [
+        metric
+        for name in ("footprint", "snapshots", "containment")
+        for metric in registry.EXPERIMENTS[name].metrics
+    ]
+    assert set(found) == {(metric.metric, metric.variant) for metric in metrics}
+    assert {sample["status"] for sample in found.values()} == {"failed"}
+
+
+def test_new_processes_are_told_from_old_ones() -> None:
+    before = host.state()
+    with subprocess.Popen(["setsid", "-f", "sleep", "27.1"]):
+        pass
+    try:
+        new = host.state().new_processes(before)
+        assert [process.name for process in new if process.name == "sleep"] == ["sleep"]
+        assert host.proportional_mib(new) > 0
+    finally:
+        subprocess.run(["pkill", "-xf", "sleep 27.1"], check=False)
+    # What this process started is its own.
+    with subprocess.Popen(["sleep", "27.2"]) as child:
+        assert child.pid not in {process.pid for process in host.state().new_processes(before)}
+        child.kill()
+
+
+def test_redis_is_asked_from_outside(redis_server: str, address: str) -> None:
+    assert not resp.ping(address, 0.1)
+    command = [redis_server, "--bind", address, "--save", "", "--protected-mode", "no"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd="/") as server:
+        try:
+            assert resp.ping(address, 10)
+            assert resp.ask(address, "GET nothing", 5) == "-1"
+            assert resp.ask(address, "SET word before", 5) == "OK"
+            assert resp.ask(address, "GET word", 5) == "before"
+            with pytest.raises(BackendError, match="answered NONSENSE with -ERR"):
+                resp.ask(address, "NONSENSE", 5)
+        finally:
+            server.kill()
+
+
+def test_both_sides_know_the_same_experiments() -> None:
+    assert tuple(registry.EXPERIMENTS) == names.EXPERIMENTS
+
+
+def test_no_metric_has_two_meanings() -> None:
+    for experiment in registry.EXPERIMENTS.values():
+        keys = [(metric.metric, metric.variant) for metric in experiment.metrics]
+        assert len(keys) == len(set(keys))
+        assert {metric.scenario for metric in experiment.metrics} == {experiment.name}
+        assert {step.moment for step in experiment.steps} <= {base.REST, base.LATER, base.LAST}
