@@ -75,7 +75,7 @@ def test_what_an_instance_costs(local_arms: Arms, monkeypatch: pytest.MonkeyPatc
     processes = found["processes", "minimal"]
     assert processes["value"] >= 1
     assert "redis" in evidence_of(result, processes)
-    assert 1 < found["process_memory", "minimal"]["value"] < 200  # type: ignore[operator]
+    assert found["process_memory", "minimal"]["value"] > 1  # type: ignore[operator]
     size = os.lstat(local_arms["docker"].files("")[0]).st_blocks / 2
     assert found["disk", "minimal"]["value"] == size
 
