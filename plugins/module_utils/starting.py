@@ -25,9 +25,15 @@ class AlreadyAnswered(BackendError):
     """Something replies at the address before the instance is there: its start can't be seen."""
 
 
-def start(backend: Backend, spec: InstanceSpec, factor: float) -> readiness.Readiness:
+def start(
+    backend: Backend,
+    spec: InstanceSpec,
+    factor: float,
+    interval_s: float = readiness.INTERVAL_S,
+) -> readiness.Readiness:
     """Make a prepared instance, and watch from outside while that goes on.
 
+    :param interval_s: seconds between looks; each costs the instance something, too.
     :param factor: how much slower than an ordinary machine the host may be.
     :raises BackendError: it could not be made, or never replied; with how far it came.
     """
@@ -36,7 +42,9 @@ def start(backend: Backend, spec: InstanceSpec, factor: float) -> readiness.Read
         raise AlreadyAnswered(
             f"something answers at {address}:{startup.PORT} before the instance was made"
         )
-    poller = readiness.Poller(address, startup.PORT, avoid_cpus=cpuset.parse(cpuset.of(spec)))
+    poller = readiness.Poller(
+        address, startup.PORT, interval_s, avoid_cpus=cpuset.parse(cpuset.of(spec))
+    )
     outcome: list[readiness.Readiness | Exception] = []
     with neighbour.noticed_quickly(address):
         started = time.monotonic()

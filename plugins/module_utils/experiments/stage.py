@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 import typing as t
 
-from ansible_collections.vcompare.lab.plugins.module_utils import neighbour, starting
+from ansible_collections.vcompare.lab.plugins.module_utils import neighbour, readiness, starting
 from ansible_collections.vcompare.lab.plugins.module_utils.backends import cpuset
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
     Backend,
@@ -93,10 +93,13 @@ class Stage:
             neighbour.noticed_quickly(self.backend.address(specs[0])),
             concurrent.futures.ThreadPoolExecutor(max_workers=len(specs)) as pool,
         ):
-            return list(pool.map(self._started, specs))
+            # As many looks a second as at a single start: three guests on an emulated host had three times as many to
+            # answer, with a third of the CPU each, and never came to it.
+            interval_s = readiness.INTERVAL_S * len(specs)
+            return list(pool.map(lambda spec: self._started(spec, interval_s), specs))
 
-    def _started(self, spec: InstanceSpec) -> float:
-        ready = starting.start(self.backend, spec, self.factor)
+    def _started(self, spec: InstanceSpec, interval_s: float = readiness.INTERVAL_S) -> float:
+        ready = starting.start(self.backend, spec, self.factor, interval_s)
         self.evidence.keep(f"{spec.name}: {ready.text()}\n")
         return ready.elapsed_s
 
