@@ -19,6 +19,8 @@ from ansible_collections.vcompare.lab.plugins.module_utils.workloads import star
 # Deadlines in seconds on an ordinary machine.
 CREATE_S = 60.0
 READY_S = 120.0
+# A look costs the host, too, so that none falls into a start of the usual length.
+_LOOK_S = 30.0
 
 
 class AlreadyAnswered(BackendError):
@@ -60,6 +62,7 @@ def start(
         watcher.start()
         try:
             backend.create(spec, CREATE_S * factor)
+            _outlived(backend, spec, watcher)
         except BaseException:
             poller.cancel()
             raise
@@ -71,6 +74,24 @@ def start(
     if isinstance(result, Exception):
         raise result
     return result
+
+
+def _outlived(backend: Backend, spec: InstanceSpec, watcher: threading.Thread) -> None:
+    """Wait for the watcher, and see now and then that there is something to wait for.
+
+    :raises BackendError: the instance ended; a guest that crashes early would be waited for until the deadline.
+    """
+    while True:
+        watcher.join(_LOOK_S)
+        if not watcher.is_alive():
+            return
+        state = backend.info(spec.name).state
+        if state != "running":
+            raise BackendError(
+                f"{backend.arm}: {spec.name} ended before its application replied; it is {state}",
+                remedy="Its last words are in the evidence of the sample.",
+                evidence=backend.console(spec.name),
+            )
 
 
 def _never_replied(

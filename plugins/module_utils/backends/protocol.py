@@ -167,6 +167,9 @@ class Backend(t.Protocol):
     def info(self, name: str) -> Info:
         """Say what it is now."""
 
+    def console(self, name: str) -> str:
+        """Return the last lines that the instance said on its console, if any."""
+
     def list(self) -> t.Sequence[Info]:
         """All instances of this arm that carry our marker."""
 

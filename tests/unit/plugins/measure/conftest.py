@@ -167,7 +167,8 @@ class LocalBackend:
         return True
 
     def info(self, name: str) -> Info:
-        state = "running" if name in self.processes else "absent"
+        process = self.processes.get(name)
+        state = "absent" if process is None else "running" if process.poll() is None else "stopped"
         return Info(
             name,
             self.arm,
@@ -175,6 +176,9 @@ class LocalBackend:
             self.addresses.get(name, self.at),
             details={"owner": self.owners.get(name, "")},
         )
+
+    def console(self, name: str) -> str:
+        return "its last words"
 
     def files(self, name: str) -> Sequence[str]:
         return [__file__]

@@ -11,7 +11,12 @@ import os
 import time
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils import block, conditions, evidence
+from ansible_collections.vcompare.lab.plugins.module_utils import (
+    block,
+    conditions,
+    evidence,
+    starting,
+)
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
     BackendError,
     Proof,
@@ -230,6 +235,20 @@ def test_an_application_that_never_replies(local_arms: Arms) -> None:
     result = block.measure(plan, local_arms.__getitem__)
     assert statuses(result)["kvm"] == "failed"
     assert "no correct reply from 192.0.2.1:6379" in reasons(result)["kvm"]
+
+
+def test_an_instance_that_ends_early_is_not_waited_for(
+    local_arms: Arms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(starting, "_LOOK_S", 0.1)
+    local_arms["kvm"].at = "192.0.2.1"  # redis can't listen there, and ends
+    began = time.monotonic()
+    result = block.measure(PLAN, local_arms.__getitem__)
+    assert time.monotonic() - began < starting.READY_S / 2
+    assert statuses(result)["kvm"] == "failed"
+    assert "ended before its application replied; it is stopped" in reasons(result)["kvm"]
+    sample = next(one for one in result["samples"] if one["arm"] == "kvm")
+    assert "its last words" in result["raw"][sample["evidence"]]
 
 
 def test_something_else_answers_at_the_address(local_arms: Arms) -> None:
