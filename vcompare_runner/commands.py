@@ -220,10 +220,10 @@ def _report_run(folder: Path, quiet: bool) -> bool | None:
     if not quiet:
         say()
         show_table(["verdict", "tests", "claim"], summary.verdicts(report))
-        header, rows = summary.headline(report)
-        if rows:
-            say()
-            show_table(header, rows)
+        for header, rows in (summary.headline(report), summary.plain(report)):
+            if rows:
+                say()
+                show_table(header, rows)
         for line in summary.remarks(report):
             say(line)
     say(summary.location(index))

@@ -13,19 +13,50 @@ from vcompare_runner.report import model
 def headline(report: model.Report) -> tuple[list[str], list[list[str]]]:
     """Return header and rows.
 
-    A scenario a row, an arm a column, ratio to bare [95% interval] in the cells.
+    A scenario a row, an arm a column, ratio to bare [95% interval] in the cells; without what bare has no figure in.
     """
-    columns = [arm for arm in report["arms"] if arm["arm"] != "bare"]
-    names = [arm["arm"] for arm in columns]
-    ambiguous = {name for name in names if names.count(name) > 1}
+    columns, ambiguous = _columns(report)
     rows = []
     for scenario in report["scenarios"]:
+        if not _of_bare(scenario):
+            continue
         cells = {(entry["arm"], entry["host"]): entry for entry in scenario["arms"]}
         row = [f"{scenario['scenario']} ({words.better(scenario['direction'])})"]
         for column in columns:
             row.append(_cell(cells.get((column["arm"], column["host"])), column))
         rows.append(row)
     return ["ratio to bare", *(words.arm_label(column, ambiguous) for column in columns)], rows
+
+
+def plain(report: model.Report) -> tuple[list[str], list[list[str]]]:
+    """Return header and rows of what bare has no figure in: the medians themselves, with their unit."""
+    columns, ambiguous = _columns(report)
+    rows = []
+    for scenario in report["scenarios"]:
+        if _of_bare(scenario):
+            continue
+        cells = {(entry["arm"], entry["host"]): entry for entry in scenario["arms"]}
+        variant = "" if scenario["variant"] == "minimal" else f", {scenario['variant']}"
+        row = [
+            f"{scenario['scenario']}: {scenario['metric'].replace('_', ' ')}{variant} ({scenario['unit']})"
+        ]
+        for column in columns:
+            entry = cells.get((column["arm"], column["host"]))
+            median = entry and entry["median"]
+            row.append(words.NO_VALUE if median is None else words.figure(median))
+        rows.append(row)
+    return ["figures", *(words.arm_label(column, ambiguous) for column in columns)], rows
+
+
+def _columns(report: model.Report) -> tuple[list[t.Mapping[str, t.Any]], set[str]]:
+    columns = [arm for arm in report["arms"] if arm["arm"] != "bare"]
+    names = [arm["arm"] for arm in columns]
+    return columns, {name for name in names if names.count(name) > 1}
+
+
+def _of_bare(scenario: t.Mapping[str, t.Any]) -> bool:
+    """Say whether bare is an arm of it, measured or not."""
+    return any(entry["arm"] == "bare" for entry in scenario["arms"])
 
 
 def _cell(entry: t.Mapping[str, t.Any] | None, arm: t.Mapping[str, t.Any]) -> str:

@@ -7,7 +7,9 @@ Verdicts, in the order in which they are looked for:
 NOT RUN      none of the claim's tests was measured
 MIXED        some tests hold, others fail: whatever is still open, it is neither
              wholly true nor wholly false
-REFUSED      a test was measured, but a gate does not admit what it says
+REFUSED      a test was measured, but a gate does not admit what it says; where that
+             is for emulated hardware only, and the claim doesn't need the test, the
+             others decide
 INCONCLUSIVE a test was measured, and its interval leaves both answers open
 CONFIRMED    every test that was measured holds
 REFUTED      every test that was measured fails
@@ -75,7 +77,7 @@ def _correct(results: t.Sequence[Result]) -> None:
 
 
 def _verdict(court: Court, claim: Claim, results: t.Sequence[Result]) -> Record:
-    outcomes = {result.outcome for result in results}
+    outcomes = {result.outcome for result in _deciding(results)}
     ran = [result for result in results if result.outcome != "not run"]
     if not ran:
         verdict = "NOT RUN"
@@ -105,6 +107,16 @@ def _verdict(court: Court, claim: Claim, results: t.Sequence[Result]) -> Record:
         "tests": tests,
         "figures": _beside(court, claim),
     }
+
+
+def _deciding(results: t.Sequence[Result]) -> t.Sequence[Result]:
+    """Return the tests that a verdict rests on.
+
+    What emulated hardware can't decide stands in the way of a claim that needs it, and otherwise no more than what
+    nobody measured.
+    """
+    rest = [result for result in results if result.cause != "substrate" or result.test.needed]
+    return rest if any(result.outcome != "not run" for result in rest) else results
 
 
 def _beside(court: Court, claim: Claim) -> list[Record]:

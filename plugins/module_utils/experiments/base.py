@@ -28,7 +28,7 @@ WITHOUT_TECHNOLOGY = ("bare", "bare-again", "bare-planted", "xen-dom0")
 
 def answer(scenario: str, metric: str, *, better: str = "higher", variant: str = VARIANT) -> Metric:
     """Make the metric of a question that is answered by yes (1) or no (0)."""
-    return Metric(scenario, metric, "yes", better, 0.0, 1.0, variant)
+    return Metric(scenario, metric, "yes/no", better, 0.0, 1.0, variant)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,8 +2,10 @@
 # GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What one idle instance costs its host, and what the next one does.
 
-Memory is what the host can give less of (MemAvailable, with Xen's own free memory in a control domain): it counts what
-no process has, like page tables, and what a hypervisor took. Processes' own memory (PSS) is shown beside it.
+Memory is what the host can give less of (MemAvailable, with Xen's own free memory in a control domain), which counts
+what no process has, like page tables and what a hypervisor took; or what the new processes hold for themselves, where
+that is more: a host's own memory comes and goes by more than a container takes. The processes' whole memory (PSS), with
+the files that they have mapped, is shown beside it.
 """
 
 from __future__ import annotations
@@ -24,13 +26,11 @@ from ansible_collections.vcompare.lab.plugins.module_utils.experiments.base impo
 )
 
 NAME = "footprint"
-# The host's own memory comes and goes by some MiB, so that a very small instance may seem to give some back.
-_LEAST_MIB = -64.0
-HOST_MEMORY = Metric(NAME, "host_memory", "MiB", "lower", _LEAST_MIB, 1e6)
+HOST_MEMORY = Metric(NAME, "host_memory", "MiB", "lower", 0.0, 1e6)
 PROCESS_MEMORY = Metric(NAME, "process_memory", "MiB", "lower", 0.0, 1e6)
 DISK = Metric(NAME, "disk", "KiB", "lower", 0.0, 1e9)
 PROCESSES = Metric(NAME, "processes", "count", "lower", 0.0, 1e6)
-MARGINAL = Metric(NAME, "marginal_memory", "MiB", "lower", _LEAST_MIB, 1e6)
+MARGINAL = Metric(NAME, "marginal_memory", "MiB", "lower", 0.0, 1e6)
 
 # Until what a start needed for a moment is given back.
 _SETTLED_S = 1.0
@@ -40,12 +40,8 @@ def at_rest(stage: Stage) -> t.Iterator[Figure]:
     """The first instance: its application has replied, and has had nothing to do."""
     time.sleep(_SETTLED_S)
     now = host.state()
-    taken = stage.before.available_mib - now.available_mib
-    yield Figure(
-        HOST_MEMORY,
-        taken,
-        f"available before {stage.before.available_mib:g} MiB, with the instance {now.available_mib:g} MiB",
-    )
+    cost = host.cost(stage.before, now)
+    yield Figure(HOST_MEMORY, cost.mib, cost.text)
     new = now.new_processes(stage.before)
     names = ", ".join(f"{process.name} ({process.pid})" for process in new) or "none"
     yield Figure(PROCESS_MEMORY, host.proportional_mib(new), f"of the host's processes: {names}")
@@ -69,11 +65,8 @@ def next_one(stage: Stage) -> t.Iterator[Figure]:
     stage.beside()
     time.sleep(_SETTLED_S)
     now = host.state()
-    yield Figure(
-        MARGINAL,
-        before.available_mib - now.available_mib,
-        f"available with one {before.available_mib:g} MiB, with two {now.available_mib:g} MiB",
-    )
+    cost = host.cost(before, now)
+    yield Figure(MARGINAL, cost.mib, cost.text)
 
 
 EXPERIMENT = Experiment(

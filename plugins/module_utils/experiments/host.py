@@ -109,18 +109,52 @@ def _descendants(pid: int, processes: t.Collection[Process]) -> set[int]:
     return found
 
 
-def proportional_mib(processes: t.Iterable[Process]) -> float:
-    """Return the memory of processes, each shared page divided by who shares it (PSS); kernel threads have none."""
+def proportional_mib(processes: t.Iterable[Process], *fields: str) -> float:
+    """Return the memory of processes, each shared page divided by who shares it; kernel threads have none.
+
+    :param fields: of ``smaps_rollup``; all of it (``Pss``) when none is named.
+    """
+    wanted = {f"{field}:" for field in fields or ("Pss",)}
     total_kib = 0
     for process in processes:
         try:
             text = (_PROC / str(process.pid) / "smaps_rollup").read_text(encoding="ascii")
         except OSError:
             continue
-        total_kib += sum(
-            int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:")
-        )
+        words = (line.split() for line in text.splitlines())
+        total_kib += sum(int(line[1]) for line in words if line and line[0] in wanted)
     return total_kib / 1024
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """What came to a host between two moments, in memory.
+
+    :param less_mib: what the host can give less of.
+    :param held_mib: what the new processes hold and can't give back without swap (anonymous and shared memory).
+    """
+
+    less_mib: float
+    held_mib: float
+
+    @property
+    def mib(self) -> float:
+        """The larger of both: the host's own memory comes and goes by some MiB, which hides a small instance."""
+        return max(self.less_mib, self.held_mib)
+
+    @property
+    def text(self) -> str:
+        """Both, in words."""
+        return (
+            f"available on the host: {self.less_mib:g} MiB less;"
+            f" held by the new processes without a file behind it: {self.held_mib:.1f} MiB"
+        )
+
+
+def cost(before: State, now: State) -> Cost:
+    """Return what memory went since an earlier moment."""
+    held = proportional_mib(now.new_processes(before), "Pss_Anon", "Pss_Shmem")
+    return Cost(before.available_mib - now.available_mib, held)
 
 
 def allocated_kib(paths: t.Iterable[str]) -> float:

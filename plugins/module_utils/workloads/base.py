@@ -67,7 +67,7 @@ class Workload:
 class Metric:
     """What a scenario's samples are called.
 
-    :param unit: ``1`` for a share, ``yes`` for an answer: 1 (yes) or 0 (no).
+    :param unit: ``1`` for a share, ``yes/no`` for an answer: 1 (yes) or 0 (no).
     :param direction: ``lower`` or ``higher`` is better.
     :param low: smallest value that is physically possible, inclusive; ``high``: largest.
     """
