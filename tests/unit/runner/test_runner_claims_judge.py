@@ -287,6 +287,27 @@ def test_speed_of_hardware_is_not_decided_on_emulated_hardware(tmp_path: Path) -
     assert claim["verdict"] == "CONFIRMED"
 
 
+@pytest.mark.parametrize(("needed", "expected"), [(False, "CONFIRMED"), (True, "REFUSED")])
+def test_what_emulated_hardware_cannot_decide_stands_in_the_way_where_it_is_needed(
+    tmp_path: Path, needed: bool, expected: str
+) -> None:
+    folder = synthetic(substrate="nested-tcg").write(tmp_path)
+    fast = asked(name="fast", hardware_speed=True, needed=needed)
+    claim, results = verdict(folder, catalogue(asked(), fast))
+    assert [result["outcome"] for result in results] == ["holds", "refused"]
+    assert claim["verdict"] == expected
+    # It is said all the same.
+    assert "emulated hardware only" in claim["sentence"]
+
+
+def test_what_is_refused_for_another_reason_stands_in_the_way(tmp_path: Path) -> None:
+    folder = synthetic(substrate="nested-tcg").write(tmp_path)
+    gates = Gates(refused={("startup", "kvm"): "too much load"})
+    claim, results = verdict(folder, catalogue(asked(), STARTS), gates)
+    assert [result["outcome"] for result in results] == ["holds", "refused"]
+    assert claim["verdict"] == "REFUSED"
+
+
 @pytest.mark.parametrize("substrate", ["nested-kvm", "metal"])
 def test_speed_of_hardware_is_decided_on_hardware(tmp_path: Path, substrate: str) -> None:
     folder = synthetic(substrate=substrate).write(tmp_path)
@@ -382,6 +403,25 @@ def test_units_that_differ_are_not_compared(tmp_path: Path) -> None:
     of = catalogue(asked(comparison="difference", direction="below", margin=1.0, unit="s"))
     claim, (result,) = verdict(folder, of)
     assert result["reason"] == "the margin is in s, the figures are in 1/s"
+
+
+@pytest.mark.parametrize(("kept", "expected"), [((), "CONFIRMED"), (("bare",), "REFUSED")])
+def test_what_bare_is_not_measured_in_has_no_noise_of_bare(
+    tmp_path: Path, kept: tuple[str, ...], expected: str
+) -> None:
+    folder = synthetic(arms=AGAIN).write(tmp_path)
+    records = [
+        record
+        for record in read_lines(folder / "samples.jsonl")
+        if record["scenario"] != "cpu" or record["arm"] in ("docker", "kvm", *kept)
+    ]
+    for record in records:
+        # Bare that was measured, and failed: its noise was to be known, and is not.
+        if record["scenario"] == "cpu" and record["arm"] in kept:
+            record |= {"status": "failed", "value": None, "reason": "it broke"}
+    write_lines(folder / "samples.jsonl", records)
+    claim, _results = verdict(folder, catalogue(asked()), Gates(None))
+    assert claim["verdict"] == expected
 
 
 def answers(folder: Path, values: t.Sequence[float]) -> Path:

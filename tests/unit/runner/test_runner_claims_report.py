@@ -9,11 +9,11 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
-from synthetic import Synthetic
+from synthetic import Synthetic, read_lines, write_lines
 from test_runner_claims_schema import CLAIM, TEST, changed, declared
 from test_runner_report import Page, render
 
-from vcompare_runner import summary
+from vcompare_runner import summary, words
 from vcompare_runner.bundle import load_bundle
 from vcompare_runner.report import build_report, forest, view, write_report
 
@@ -172,6 +172,27 @@ def test_the_terminal_has_a_line_for_each_verdict(metal: Path) -> None:
     assert [row[0] for row in rows] == ["CONFIRMED", "MIXED", "NOT RUN"]
     assert rows[0][1] == "4 of 10"
     assert "footprint, ten-apps" in rows[2][2]
+
+
+def test_what_bare_has_no_figure_in_is_shown_as_it_is(tmp_path: Path) -> None:
+    folder = Synthetic(scenarios=("cpu", "startup"), blocks=3).write(tmp_path)
+    records = [
+        record | ({"metric": "host_memory", "unit": "MiB"} if record["scenario"] == "cpu" else {})
+        for record in read_lines(folder / "samples.jsonl")
+        if record["scenario"] != "cpu" or record["arm"] != "bare"
+    ]
+    write_lines(folder / "samples.jsonl", records)
+    page, report, markdown = render(folder)
+    _header, ratios = summary.headline(report)
+    assert [row[0] for row in ratios] == ["startup (lower is better)"]
+    header, ((name, *cells),) = summary.plain(report)
+    assert name == "cpu: host memory (MiB)"
+    medians = {entry["arm"]: entry["median"] for entry in report["scenarios"][0]["arms"]}
+    assert dict(zip(header[1:], cells, strict=True)) == {
+        arm: words.figure(median) for arm, median in medians.items()
+    }
+    for text in (page.text, markdown):
+        assert words.figure(medians["docker"]) in text
 
 
 def test_page_is_well_formed_with_all_its_claims(tmp_path: Path) -> None:
