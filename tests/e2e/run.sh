@@ -52,6 +52,14 @@ broken_arm() {
         "${bundle[@]}" "$(run_of "$mark")" --proven bare,docker,kvm,xen-dom0 --refused xen-pv,xen-pvh --blocks 1
 }
 
+# Docker's alone: those of a virtual machine take some ten minutes. It has no snapshots with memory, and a run in which
+# something was refused ends with 3.
+experiments() {
+    code_is 3 "$vcompare" compare --profile full --blocks 1 --arms bare,docker \
+        --scenarios startup,footprint,churn,isolation,snapshots,containment &&
+        .venv/bin/python tests/e2e/experiments.py "$(run_of "$mark")" --arms docker
+}
+
 refused_before_anything() {
     local before after
     before=$(find "$VCOMPARE_HOME" | sort)
@@ -73,6 +81,8 @@ if step "a comparison from nothing to its report" from_nothing; then
     next
     step "interrupted and resumed, from the snapshot" interrupted
     step "noise beside the measuring decides nothing" tests/e2e/noise.sh 1
+    next
+    step "the experiments, each at its smallest" experiments
     next
     step "the same by playbook, without the wrapper" without_wrapper
     next

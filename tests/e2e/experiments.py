@@ -1,0 +1,75 @@
+# Copyright: the vcompare contributors
+# GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Holds the experiments of a run against what each must have left; prints what differs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+_KEPT = [
+    f"kept_beside_{hog}/{limits}"
+    for hog in ("cpu_hog", "memory_eater", "fork_bomb")
+    for limits in ("default-limits", "explicit-limits")
+]
+# Smallest and largest value of each metric; None: it must be refused, with a reason.
+_ANY: dict[str, tuple[float, float] | None] = {
+    "host_memory/minimal": (0.1, 1000),
+    "marginal_memory/minimal": (0.1, 1000),
+    "processes/minimal": (1, 500),
+    "no_cycle_failed/minimal": (1, 1),
+    "nothing_left_over/minimal": (1, 1),
+    "cycles_per_second/minimal": (1e-4, 100),
+    "burst_start_time/minimal": (0.01, 3600),
+    # Not above what it has alone, but for noise.
+    **dict.fromkeys(_KEPT, (0.0, 1.5)),
+}
+_CONTAINER: dict[str, tuple[float, float] | None] = {
+    "own_kernel/minimal": (0, 0),
+    "host_facts_visible/minimal": (1, 20),
+    "host_survives_crash/minimal": None,
+    "memory_restored/minimal": None,
+}
+_MACHINE: dict[str, tuple[float, float] | None] = {
+    "own_kernel/minimal": (1, 1),
+    "host_facts_visible/minimal": (0, 0),
+    "host_survives_crash/minimal": (1, 1),
+    "memory_restored/minimal": (1, 1),
+    "state_restored/minimal": (1, 1),
+}
+
+
+def problems(bundle: Path, arm: str) -> list[str]:
+    """What is not as it should be, in words."""
+    lines = (bundle / "samples.jsonl").read_text(encoding="utf-8").splitlines()
+    samples = [sample for sample in map(json.loads, lines) if sample["arm"] == arm]
+    found = []
+    for name, bounds in (_ANY | (_CONTAINER if arm == "docker" else _MACHINE)).items():
+        mine = [one for one in samples if f"{one['metric']}/{one['variant']}" == name]
+        if not mine:
+            found.append(f"{arm}: no sample of {name}")
+        for sample in mine:
+            value, status = sample["value"], sample["status"]
+            if bounds is None:
+                if status != "refused" or not sample["reason"]:
+                    found.append(f"{arm}: {name} is {status} ({sample['reason']}), not refused")
+            elif status != "ok" or not bounds[0] <= value <= bounds[1]:
+                found.append(f"{arm}: {name} is {value}, {status} ({sample['reason']})")
+    return found
+
+
+def main() -> int:
+    """Print what differs; the exit code says whether anything does."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("--arms", required=True)
+    arguments = parser.parse_args()
+    found = [each for arm in arguments.arms.split(",") for each in problems(arguments.bundle, arm)]
+    print("\n".join(found) or "the experiments are as they should be")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
