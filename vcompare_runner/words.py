@@ -17,6 +17,7 @@ SCENARIO_TITLES: t.Mapping[str, str] = {
     "syscall": "System calls",
     "fork": "Processes",
     "context-switch": "Context switches",
+    "redis": "Redis",
 }
 
 

@@ -220,7 +220,7 @@ class _Turn:
             for metric in registry.metrics(scenario)
             if self._asked(scenario, metric)
         }
-        self._name = instance_name(plan, arm)
+        self._name, self._address = instance_name(plan, arm), ""
 
     # What is handed back
 
@@ -292,8 +292,8 @@ class _Turn:
     def _measure(self, backend: Backend) -> None:
         plan, factor = self.plan, self.plan.timeout_factor
         spec = self._spec(())
-        address = backend.address(spec)
-        spec = dataclasses.replace(spec, command=startup.command(address))
+        self._address = backend.address(spec)
+        spec = dataclasses.replace(spec, command=startup.command(self._address))
         backend.prepare(spec)
         self._phase("prepare")
         freed.write_through(_FREED * plan.work.memory_mib)
@@ -444,7 +444,9 @@ class _Turn:
         plan = self.plan
         timeout_s = (_WORK_S + plan.work.seconds) * plan.timeout_factor
         for iteration in range(1, plan.warmups + plan.iterations + 1):
-            work = dataclasses.replace(plan.work, warmup=iteration <= plan.warmups)
+            work = dataclasses.replace(
+                plan.work, address=self._address, warmup=iteration <= plan.warmups
+            )
             argv = workload.argv(work)
             started_at = wall_time()
             try:

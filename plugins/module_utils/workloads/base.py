@@ -25,6 +25,7 @@ class WorkSpec:
     :param seconds: length of one iteration, for workloads of fixed time (their tools take whole
         seconds only).
     :param loops: number of operations of one iteration by scenario, for workloads of fixed work.
+    :param address: IPv4 address of the instance, where its application listens.
     :param warmup: only as much as loads the tool and touches the memory that it works on.
     """
 
@@ -32,6 +33,7 @@ class WorkSpec:
     memory_mib: int = 256
     seconds: int = 2
     loops: t.Mapping[str, int] = dataclasses.field(default_factory=dict)
+    address: str = ""
     warmup: bool = False
 
 

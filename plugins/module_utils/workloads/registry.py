@@ -14,6 +14,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.workloads import (
     cpu,
     fork,
     memory_bandwidth,
+    redis,
     startup,
     syscall,
 )
@@ -27,6 +28,7 @@ WORKLOADS: t.Mapping[str, Workload] = {
         syscall.WORKLOAD,
         fork.WORKLOAD,
         context_switch.WORKLOAD,
+        redis.WORKLOAD,
     )
 }
 

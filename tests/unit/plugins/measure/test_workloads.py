@@ -10,12 +10,15 @@ import pathlib
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 
 import pytest
+from ansible_collections.vcompare.lab.plugins.module_utils import readiness
 from ansible_collections.vcompare.lab.plugins.module_utils.workloads import (
     fork,
     memory_bandwidth,
     registry,
+    startup,
 )
 from ansible_collections.vcompare.lab.plugins.module_utils.workloads.base import (
     WorkloadError,
@@ -28,14 +31,26 @@ from hypothesis import strategies as st
 OUTPUTS = pathlib.Path(__file__).parent / "outputs"
 SPEC = WorkSpec(vcpus=1, memory_mib=256, seconds=1)
 
-# Read by eye in tests/unit/plugins/measure/outputs (sysbench 1.0.20, perf 6.1, stress-ng 0.15.06).
+# Read by eye in tests/unit/plugins/measure/outputs (sysbench 1.0.20, perf 6.1, stress-ng 0.15.06, redis 7.0).
 KNOWN = {
     "cpu": 4334 / 1.0002,
     "memory-bandwidth": 17472.00 / 1.0024,
     "syscall": 225.904,
     "fork": 1654.56,
     "context-switch": 5.469075 * 1000 / 2,
+    "redis": 30769.23,
 }
+
+
+@pytest.fixture
+def redis_at(redis_server: str, address: str) -> Iterator[None]:
+    """A redis at the address of the test."""
+    command = [redis_server, *startup.command(address)[1:]]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd="/") as server:
+        while not readiness.answers(address, startup.PORT):
+            assert server.poll() is None
+        yield
+        server.kill()
 
 
 def printed(scenario: str) -> tuple[str, str]:
@@ -172,14 +187,25 @@ def test_a_rate_is_held_against_a_rounded_time(seconds: str, rate: str, right: b
         assert registry.WORKLOADS["fork"].parse(SPEC, out, text) == float(rate)
 
 
+@pytest.mark.parametrize(
+    "output", ["", "Could not connect", '"test","rps"\n"SET","1.0"\n', '"test","rps"\n"GET","x"\n']
+)
+def test_redis_says_no_rate(output: str) -> None:
+    with pytest.raises(WorkloadError):
+        registry.WORKLOADS["redis"].parse(SPEC, output, "")
+
+
 @pytest.mark.parametrize("warmup", [False, True])
 @pytest.mark.parametrize("scenario", KNOWN)
-def test_the_tool_itself(scenario: str, warmup: bool) -> None:
+def test_the_tool_itself(
+    scenario: str, warmup: bool, address: str, request: pytest.FixtureRequest
+) -> None:
     """Run it: the command line is accepted, and its output is understood."""
     workload = registry.WORKLOADS[scenario]
-    spec = dataclasses.replace(
-        SPEC, loops={"syscall": 10_000, "context-switch": 1000}, warmup=warmup
-    )
+    loops = {"syscall": 10_000, "context-switch": 1000, "redis": 1000}
+    spec = dataclasses.replace(SPEC, loops=loops, address=address, warmup=warmup)
+    if scenario == "redis":
+        request.getfixturevalue("redis_at")
     argv = workload.argv(spec)
     if shutil.which(argv[0]) is None:
         pytest.skip(f"{argv[0]} is not installed")
