@@ -55,7 +55,7 @@ class Machine(Base):
 
     def save(self, name: str, timeout_s: float) -> str:
         """Keep a running instance with its memory in a file, and end it; return the file's path."""
-        self._ssh(name).close()
+        self._hang_up(name)
         path = self.memory_file(name)
         self._save(name, path, timeout_s)
         return path
@@ -63,8 +63,14 @@ class Machine(Base):
     def restore(self, name: str, timeout_s: float) -> None:
         """Have an instance go on from what ``save`` kept."""
         # A connection of its other life would be waited for in vain.
-        self._ssh(name).close()
+        self._hang_up(name)
         self._restore(name, self.memory_file(name), timeout_s)
+
+    def _hang_up(self, name: str) -> None:
+        """Close the connection, where there is one."""
+        record = self._record(name)
+        if record is not None and record["spec"]["image"] is not None:
+            self._ssh(name).close()
 
     def _save(self, name: str, path: str, timeout_s: float) -> None:
         raise NotImplementedError
@@ -163,6 +169,6 @@ class Machine(Base):
 
     def _remove_way_in(self, name: str, record: Record | None) -> None:
         """Close the connection and take away the neighbour entry."""
+        self._hang_up(name)
         if record is not None and record["spec"]["image"] is not None:
-            self._ssh(name).close()
             network.drop_neighbour(self.subnet, record["address"])

@@ -54,6 +54,27 @@ def test_a_life(backend: kvm.Kvm) -> None:
     assert not backend.store.exists(SPEC.name)
 
 
+def test_two_lives_from_one_file(backend: kvm.Kvm) -> None:
+    backend.prepare(SPEC)
+    backend.create(SPEC, 10)
+    path = backend.save(SPEC.name, 10)
+    assert Path(path).stat().st_size > 0
+    assert path.startswith(tuple(backend.files(SPEC.name)))
+    assert backend.info(SPEC.name).state == "stopped"
+    for _life in range(2):
+        backend.restore(SPEC.name, 10)
+        assert backend.info(SPEC.name).state == "running"
+        backend.put_down(SPEC.name, 10)
+        assert backend.info(SPEC.name).state == "stopped"
+    backend.destroy(SPEC.name, 5)
+    # What it was kept in goes with it.
+    assert not Path(path).exists()
+    with pytest.raises(BackendError, match="no vc-node to keep"):
+        backend.save(SPEC.name, 5)
+    with pytest.raises(BackendError, match="restoring it"):
+        backend.restore(SPEC.name, 5)
+
+
 def test_what_is_not_ours_is_left_alone(backend: kvm.Kvm) -> None:
     foreign = "<domain type='test'><name>vc-theirs</name><memory>65536</memory>"
     foreign += "<os><type>hvm</type></os></domain>"
