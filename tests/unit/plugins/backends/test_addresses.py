@@ -73,6 +73,8 @@ def test_default_cpus_are_the_last_ones() -> None:
     assert cpuset.of(InstanceSpec("vc-a"), host) == "3"
     assert cpuset.of(InstanceSpec("vc-a", vcpus=2), host) == "2-3"
     assert cpuset.of(InstanceSpec("vc-a", vcpus=2, cpuset="1,0"), host) == "0-1"
+    # As it is delivered: anywhere.
+    assert cpuset.of(InstanceSpec("vc-a", cpuset="1", unlimited=True), host) == "0-3"
     for spec in (InstanceSpec("vc-a", vcpus=5), InstanceSpec("vc-a", cpuset="3-4")):
         with pytest.raises(BackendError) as caught:
             cpuset.of(spec, host)
