@@ -91,6 +91,8 @@ def explicit_limits(stage: Stage) -> t.Iterator[Figure]:
 def _beside_each(
     stage: Stage, victim: InstanceSpec, neighbour: InstanceSpec, variant: str
 ) -> t.Iterator[Figure]:
+    # The first is slow by what is new to the machine, and would make a neighbour look like a help.
+    _rate(stage, victim)
     for hog in HOGS:
         alone = _rate(stage, victim)
         with _at_work(stage, neighbour, hog):
