@@ -23,11 +23,14 @@ _OURS = ("ssh",)
 
 @dataclasses.dataclass(frozen=True)
 class Process:
-    """A process or kernel thread; the start time tells it from a later one with its number."""
+    """A process or kernel thread; the start time tells it from a later one with its number.
+
+    Its name is no part of what it is: that changes when it becomes another program.
+    """
 
     pid: int
     started: int
-    name: str
+    name: str = dataclasses.field(compare=False)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -267,6 +267,13 @@ def test_new_processes_are_told_from_old_ones() -> None:
         child.kill()
 
 
+def test_a_process_stays_the_same_under_another_name() -> None:
+    early, late = host.Process(7, 100, "runc"), host.Process(7, 100, "redis-server")
+    assert not host.State(1.0, frozenset({late})).new_processes(host.State(1.0, frozenset({early})))
+    assert {early}.intersection({late})
+    assert host.Process(7, 101, "runc") != early
+
+
 def test_redis_is_asked_from_outside(redis_server: str, address: str) -> None:
     assert not resp.ping(address, 0.1)
     command = [redis_server, "--bind", address, "--save", "", "--protected-mode", "no"]
