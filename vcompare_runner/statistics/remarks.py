@@ -11,7 +11,7 @@ import numpy as np
 
 from vcompare_runner.bundle import Bundle
 from vcompare_runner.names import arm_order
-from vcompare_runner.samples import SeriesKey
+from vcompare_runner.samples import UNITS_WITH_ZERO, SeriesKey
 from vcompare_runner.statistics.figures import ScenarioFigures, block_iterations
 from vcompare_runner.statistics.flags import (
     Trend,
@@ -58,10 +58,13 @@ def find_remarks(bundle: Bundle, figures: t.Sequence[ScenarioFigures]) -> tuple[
 
     Trends over blocks and outliers are looked for in log ratios to bare, since what slows a whole
     block down cancels there; for bare itself, in the logarithms of its values. Trends over
-    iterations are looked for in the logarithms of what each block measured after its warm-up.
+    iterations are looked for in the logarithms of what each block measured after its warm-up. What may be zero, answers
+    and counts, has none.
     """
     found: list[Remark] = []
     for scenario in figures:
+        if scenario.unit in UNITS_WITH_ZERO:
+            continue
         for arm in scenario.arms:
             where = (scenario.scenario, scenario.metric, scenario.variant, arm.arm, arm.host)
             if arm.comparison is not None:
@@ -113,6 +116,8 @@ def _over_iterations(bundle: Bundle) -> list[Remark]:
 
     found = []
     for key, groups in sorted(block_iterations(bundle).items(), key=place):
+        if key.unit in UNITS_WITH_ZERO:
+            continue
         within = trend_within([np.log(groups[block]) for block in sorted(groups)])
         if within.flagged:
             where = (key.scenario, key.metric, key.variant, key.arm, key.host)

@@ -157,6 +157,17 @@ def changed(folder: Path, change: Callable[[dict[str, Any]], float]) -> Bundle:
     return load_bundle(root)
 
 
+def test_what_may_be_zero_has_no_trend(tmp_path: Path) -> None:
+    root = Synthetic(arms=("bare", "kvm"), scenarios=("cpu",), blocks=12).write(tmp_path)
+    records = read_lines(root / "samples.jsonl")
+    for record in records:
+        record |= {"unit": "count", "value": float(record["block"] // 6)}
+    write_lines(root / "samples.jsonl", records)
+    bundle = load_bundle(root)
+    with np.errstate(all="raise"):
+        assert not find_remarks(bundle, analyse(bundle))
+
+
 def found_in(bundle: Bundle) -> list[tuple[str, str, tuple[int, ...]]]:
     found = find_remarks(bundle, analyse(bundle))
     told = {(note["code"], note["text"]) for note in build_report(bundle)["notes"]}
