@@ -16,7 +16,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol imp
     Result,
 )
 from ansible_collections.vcompare.lab.plugins.module_utils.experiments.stage import Stage
-from ansible_collections.vcompare.lab.plugins.module_utils.workloads.base import VARIANT, Metric
+from ansible_collections.vcompare.lab.plugins.module_utils.workloads.base import Metric
 
 # The moments of a turn. At rest: the application has replied, and nothing else was done with the instance. Later: the
 # arm has proven itself, and its workloads are done. Last: nothing is measured after it, so that the instance may end.
@@ -26,9 +26,9 @@ REST, LATER, LAST = "rest", "later", "last"
 WITHOUT_TECHNOLOGY = ("bare", "bare-again", "bare-planted", "xen-dom0")
 
 
-def answer(scenario: str, metric: str, *, better: str = "higher", variant: str = VARIANT) -> Metric:
+def answer(scenario: str, metric: str) -> Metric:
     """Make the metric of a question that is answered by yes (1) or no (0)."""
-    return Metric(scenario, metric, "yes/no", better, 0.0, 1.0, variant)
+    return Metric(scenario, metric, "yes/no", "higher", 0.0, 1.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Step:
 class Experiment:
     """A scenario of steps.
 
-    :param arms: says whether an arm has it at all; those that no technology carries mostly don't.
+    :param without: arms that don't have it at all.
     """
 
     name: str

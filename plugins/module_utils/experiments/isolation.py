@@ -57,7 +57,8 @@ class Hog:
 _STRESS = ("stress-ng", "--temp-path", "/tmp", "--timeout", "1h")  # noqa: S108 - it makes a folder of its own there
 HOGS = (
     Hog("cpu_hog", (*_STRESS, "--cpu", "4", "--cpu-method", "int64"), "stress-ng-cpu"),
-    # More than the instance has; it starts again when the kernel ends it for that.
+    # All memory that it sees as available: in a container without limits that is the host's. It starts again when the
+    # kernel ends it for that.
     Hog("memory_eater", (*_STRESS, "--vm", "2", "--vm-bytes", "100%", "--vm-keep"), "stress-ng-vm"),
     # So many at a time, not without end: what has no end can't be measured beside.
     Hog("fork_bomb", (*_STRESS, "--fork", "16", "--fork-max", "16"), "stress-ng-fork"),
