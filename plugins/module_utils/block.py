@@ -23,6 +23,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils import (
     readiness,
     starting,
 )
+from ansible_collections.vcompare.lab.plugins.module_utils.backends import registry as backends
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
     NAME_PREFIX,
     Backend,
@@ -80,6 +81,7 @@ class Plan:
     :param full_digest: read every byte of the root file system, not just its names and sizes.
     :param timeout_factor: how much slower than an ordinary machine this host may be.
     :param company: whether experiments may make further instances beside the one that is measured.
+    :param images: further images that this host has, by their role.
     :param options: what single arms understand, by arm.
     """
 
@@ -97,6 +99,7 @@ class Plan:
     full_digest: bool = False
     timeout_factor: float = 1.0
     company: bool = True
+    images: t.Mapping[str, Image] = dataclasses.field(default_factory=dict)
     options: t.Mapping[str, t.Mapping[str, t.Any]] = dataclasses.field(default_factory=dict)
 
 
@@ -177,7 +180,8 @@ def _sweep_all(plan: Plan, backend_of: BackendOf) -> str:
     Only instances with our marker *and* this owner; the caller holds the host's measuring lock, so
     nobody else is using them.
     """
-    for arm in plan.arms:
+    # The host's own too: what an experiment does from outside is its process.
+    for arm in dict.fromkeys([*plan.arms, backends.own_arm()]):
         try:
             backend = backend_of(arm)
         except BackendError:
@@ -315,7 +319,13 @@ class _Turn:
         backend.wait_ready(spec, starting.READY_S * factor)
         self._phase("reach")
         stage = Stage(
-            backend, spec, before, self.evidence, factor=factor, seconds=plan.work.seconds
+            backend,
+            spec,
+            before,
+            self.evidence,
+            factor=factor,
+            seconds=plan.work.seconds,
+            images=plan.images,
         )
         with opened(stage, self._left_over):
             self._experiments(stage, REST)

@@ -124,6 +124,12 @@ options:
         description: Digest of the tree's names, types, modes, sizes and link targets.
         type: str
         required: true
+  images:
+    description:
+      - Further images that are on the host, by their role; experiments with other systems need them.
+      - Each has the keys of O(image).
+    type: dict
+    default: {}
   vcpus:
     description:
       - CPUs of an instance.
@@ -281,6 +287,7 @@ ARGUMENTS: dict[str, t.Any] = {
             "quick_digest": {"type": "str", "required": True},
         },
     },
+    "images": {"type": "dict", "default": {}},
     "vcpus": {"type": "int", "default": 1},
     "memory_mib": {"type": "int", "default": 256},
     "cpuset": {"type": "str", "default": ""},
@@ -324,7 +331,16 @@ def plan_of(params: t.Mapping[str, t.Any]) -> block.Plan:
         full_digest=bool(params["full_digest"]),
         timeout_factor=params["timeout_factor"],
         company=params["company"],
+        images=_images(params["images"]),
     )
+
+
+def _images(given: t.Mapping[str, t.Any]) -> dict[str, Image]:
+    """Make the further images out of plain data, or say what is wrong with it."""
+    try:
+        return {role: Image(**fields) for role, fields in given.items()}
+    except TypeError as error:
+        raise ValueError(f"images: {error}") from None
 
 
 def main() -> None:

@@ -62,6 +62,7 @@ class InstanceSpec:
         empty: the last ``vcpus`` CPUs of the host.
     :param unlimited: as the technology delivers an instance to somebody who asks for no limits: on any CPU of the
         host, and without a bound on the memory of a container.
+    :param data_mib: size of a writable file system of its own at ``/mnt``, which lies on the host's disk; 0: none.
     :param options: what only this arm understands (``docker:``, ``kvm:``, ``xen:``).
     """
 
@@ -73,6 +74,7 @@ class InstanceSpec:
     command: tuple[str, ...] = ()
     cpuset: str = ""
     unlimited: bool = False
+    data_mib: int = 0
     options: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.vcompare.lab.plugins.module_utils.backends import proofs
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.bare import (
     Bare,
     BareAgain,
@@ -69,6 +70,11 @@ ARMS: tuple[str, ...] = tuple(arm for arm in MEASURED_ARMS if arm not in (AGAIN,
 OPTION_GROUPS: dict[str, str] = {
     arm: arm.partition("-")[0] for arm in ARMS if arm not in ("bare", "xen-dom0")
 }
+
+
+def own_arm() -> str:
+    """Return the arm that is this host itself: what runs there is a process of its own."""
+    return XenDom0.arm if proofs.is_dom0() else Bare.arm
 
 
 def backend(

@@ -10,11 +10,13 @@ import dataclasses
 import typing as t
 
 from ansible_collections.vcompare.lab.plugins.module_utils import neighbour, readiness, starting
-from ansible_collections.vcompare.lab.plugins.module_utils.backends import cpuset
+from ansible_collections.vcompare.lab.plugins.module_utils.backends import cpuset, registry
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
     Backend,
     BackendError,
+    Image,
     InstanceSpec,
+    NotPossible,
     Result,
 )
 from ansible_collections.vcompare.lab.plugins.module_utils.evidence import Evidence
@@ -31,6 +33,7 @@ class Stage:
     :param before: the host just before that was made.
     :param factor: how much slower than an ordinary machine this host may be.
     :param seconds: how long work of fixed time shall last.
+    :param images: further images that this host has, by their role (docs/experiments.md).
     """
 
     def __init__(
@@ -42,12 +45,16 @@ class Stage:
         *,
         factor: float,
         seconds: int,
+        images: t.Mapping[str, Image] | None = None,
     ) -> None:
         self.backend, self.spec, self.before = backend, spec, before
         self.evidence, self.factor, self.seconds = evidence, factor, seconds
+        self.images = dict(images or {})
         # the names of further instances, in the order in which they were thought of
         self.company: dict[str, InstanceSpec] = {}
         self._beside: InstanceSpec | None = None
+        # processes of the host's own, for what is done from outside: (backend, name)
+        self._outside: list[tuple[Backend, str]] = []
         self._reached = {spec.name}
 
     def run(self, argv: t.Sequence[str], timeout_s: float, name: str = "") -> Result:
@@ -103,6 +110,49 @@ class Stage:
         self.evidence.keep(f"{spec.name}: {ready.text()}\n")
         return ready.elapsed_s
 
+    def outside(self, tag: str, command: t.Sequence[str] = ()) -> InstanceSpec:
+        """Have a process of the host's own, in the same root file system, on other CPUs than the instance's.
+
+        What an experiment does from outside (load, probes, a proxy) so is the same program from the same file on every
+        host. It goes at the end of the turn.
+
+        :param command: what it runs; it idles without one. See :meth:`run_outside`.
+        """
+        backend = registry.backend(registry.own_arm())
+        spec = dataclasses.replace(
+            self.spec,
+            name=f"{self.spec.name}-{tag}",
+            command=tuple(command),
+            cpuset=self.other_cpus(),
+            options={},
+            data_mib=0,
+        )
+        self._outside.append((backend, spec.name))
+        backend.prepare(spec)
+        backend.create(spec, starting.CREATE_S * self.factor)
+        return spec
+
+    def run_outside(self, spec: InstanceSpec, argv: t.Sequence[str], timeout_s: float) -> Result:
+        """Run a command beside what :meth:`outside` started; keep it as evidence.
+
+        :param timeout_s: on an ordinary machine.
+        """
+        backend = next(backend for backend, name in self._outside if name == spec.name)
+        result = backend.run(spec.name, argv, timeout_s * self.factor)
+        self.evidence.keep_result(argv, result)
+        return result
+
+    def image(self, role: str) -> Image:
+        """Return a further image.
+
+        :raises NotPossible: this host has none of that role.
+        """
+        if role not in self.images:
+            raise NotPossible(
+                f"the image {role} is not on this host: it is brought by the role measure where a scenario needs it"
+            )
+        return self.images[role]
+
     def gone(self, spec: InstanceSpec) -> None:
         """Take one of them away now."""
         self.backend.destroy(spec.name, _DESTROY_S * self.factor)
@@ -127,6 +177,12 @@ class Stage:
     def close(self) -> str:
         """Take all further instances away; return what could not be, or nothing."""
         trouble = []
+        for backend, name in self._outside:
+            try:
+                backend.destroy(name, _DESTROY_S * self.factor)
+            except Exception as error:  # whatever it is, the others shall go all the same
+                trouble.append(f"{name}: {error}")
+        self._outside.clear()
         for spec in list(self.company.values()):
             try:
                 self.gone(spec)
