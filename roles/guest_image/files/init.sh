@@ -24,6 +24,15 @@ mkdir -p /dev/pts /dev/shm /run/sshd
 mount -t devpts -o mode=0620,gid=5,ptmxmode=0666 devpts /dev/pts
 mount -t tmpfs -o mode=1777 shm /dev/shm
 mount -t tmpfs -o mode=1777 tmp /tmp
+if [ -n "${VC_DATA:-}" ]; then
+    # A disk of its own; a front end of Xen's comes up in its own time. Who can be reached has it mounted.
+    tries=0
+    while [ ! -b "$VC_DATA" ] && [ "$tries" -lt 300 ]; do
+        tries=$((tries + 1))
+        sleep 0.1
+    done
+    mount -t ext4 "$VC_DATA" /mnt
+fi
 if [ -r "$seed/authorized_keys" ]; then
     /usr/sbin/sshd -f /usr/lib/vcompare/sshd_config -D &
 fi
