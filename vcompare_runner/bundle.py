@@ -229,6 +229,7 @@ class Bundle:
     :param proofs: proofs of finished blocks, one per block, host and arm.
     :param samples: all samples; ``samples.used`` marks those that count.
     :param unusable: why the samples of a (block, host, arm) don't count, empty when they do.
+    :param parts: the runs that were joined into this one, if any (``join.py``).
     """
 
     manifest: Manifest
@@ -238,6 +239,7 @@ class Bundle:
     samples: SampleTable
     notes: tuple[Note, ...]
     unusable: t.Mapping[tuple[int, str, str], str] = dataclasses.field(default_factory=dict)
+    parts: tuple[Bundle, ...] = ()
 
     @property
     def substrates(self) -> dict[str, Substrate | None]:

@@ -225,13 +225,15 @@ def compare(
 Examples:
   vcompare report latest
   vcompare report 20261124-101500-ab12cd
-  vcompare report /media/usb/20261124-101500-ab12cd --output /tmp/report"""
+  vcompare report /media/usb/20261124-101500-ab12cd --output /tmp/report
+  vcompare report RUN-OF-MONDAY RUN-OF-TUESDAY --output both     one report of several runs"""
 )
 def report(
     bundle: t.Annotated[
-        str,
+        list[str],
         typer.Argument(
-            metavar="BUNDLE_OR_RUN", help="Folder of a bundle, id of a run, or 'latest'."
+            metavar="BUNDLE_OR_RUN...",
+            help="Folder of a bundle, id of a run, or 'latest'; several become one report.",
         ),
     ],
     output: t.Annotated[

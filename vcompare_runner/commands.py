@@ -371,12 +371,21 @@ def _free(home: Path) -> str:
     return ", ".join(words)
 
 
-def report(name: str, output: Path | None) -> int:
-    """Make a report again."""
-    from vcompare_runner.report import write_report
+def report(names: t.Sequence[str], output: Path | None) -> int:
+    """Make a report again; of several runs, one."""
+    from vcompare_runner.report import write_joined_report, write_report
     from vcompare_runner.summary import location
 
-    say(location(write_report(homes.find_bundle(homes.find_home(), name), output)))
+    bundles = [homes.find_bundle(homes.find_home(), name) for name in names]
+    if len(bundles) == 1:
+        say(location(write_report(bundles[0], output)))
+    elif output is None:
+        raise UsageError(
+            "a report of several runs belongs to none of their folders",
+            "name a folder for it with --output",
+        )
+    else:
+        say(location(write_joined_report(bundles, output)))
     return EXIT_OK
 
 

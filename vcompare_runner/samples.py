@@ -33,6 +33,7 @@ UNITS_WITH_ZERO = frozenset({"yes/no", "count"})
 _CHUNK = 5000
 _EXAMPLES = 3
 NO_REASON = "no reason given"
+OTHER_RUN = "of another run"
 
 OK, FAILED, REFUSED = 0, 1, 2
 STATUS_CODES: t.Mapping[str, int] = {"ok": OK, "failed": FAILED, "refused": REFUSED}
@@ -231,7 +232,7 @@ class SampleTable:
         if not len(strangers):
             return []
         names = ", ".join(sorted({self.run[index] for index in strangers}))
-        self._leave_out(strangers, "of another run")
+        self._leave_out(strangers, OTHER_RUN)
         return [
             (
                 "other-run",

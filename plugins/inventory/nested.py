@@ -33,6 +33,8 @@ options:
   lab_server:
     description:
       - Name of the machine that carries the lab; other than V(localhost), nodes are reached through it.
+      - How it is reached itself is said by its own variables (C(ansible_host), C(ansible_port), C(ansible_user),
+        C(ansible_ssh_private_key_file)) in any inventory, and by the controller's ssh configuration.
     type: str
     default: localhost
   lab_server_home:
@@ -53,6 +55,7 @@ import typing as t
 
 from ansible.errors import AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin, Constructable
+from ansible.template import trust_as_template
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
 from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import Lab, Node, default_home
 
@@ -60,6 +63,23 @@ GROUPS = {
     "lab-linux": ("lab_nodes", "bare_hosts", "docker_hosts", "kvm_hosts"),
     "lab-xen": ("lab_nodes", "xen_hosts"),
 }
+
+
+def jump(server: str) -> str:
+    """Return the ssh option by which a node of another machine's lab is reached: through that machine.
+
+    A template: how the server itself is reached is said by its own variables, which may come from any inventory.
+    """
+    own = f"hostvars[{server!r}]"
+    command = (
+        "ssh -W %h:%p"
+        f"{{{{ ' -p ' ~ {own}.ansible_port if {own}.ansible_port is defined else '' }}}}"
+        f"{{{{ ' -l ' ~ {own}.ansible_user if {own}.ansible_user is defined else '' }}}}"
+        f"{{{{ ' -i ' ~ {own}.ansible_ssh_private_key_file"
+        f" if {own}.ansible_ssh_private_key_file is defined else '' }}}}"
+        f" {{{{ {own}.ansible_host | default({server!r}) }}}}"
+    )
+    return f'-o ProxyCommand="{command}"'
 
 
 def connection(lab: Lab, node: Node, server: str) -> dict[str, t.Any]:
@@ -73,14 +93,15 @@ def connection(lab: Lab, node: Node, server: str) -> dict[str, t.Any]:
         "-o ServerAliveInterval=15",
         "-o ServerAliveCountMax=20",
     ]
+    arguments = " ".join(options)
     if server != "localhost":
-        options.append(f"-o ProxyCommand='ssh -W %h:%p {server}'")
+        arguments = trust_as_template(f"{{% raw %}}{arguments}{{% endraw %}} {jump(server)}")
     return {
         "ansible_host": node.address,
         "ansible_port": node.port,
         "ansible_user": "root",
         "ansible_ssh_private_key_file": f"{lab.keys}/id_ed25519",
-        "ansible_ssh_common_args": " ".join(options),
+        "ansible_ssh_common_args": arguments,
         # One connection for a whole run, since a handshake with an emulated node costs seconds; and nothing
         # to compress, since that costs an emulated processor more than loopback does.
         "ansible_ssh_args": "-o Compression=no -o ControlMaster=auto -o ControlPersist=300s",

@@ -14,6 +14,7 @@ The same bundle gives the same bytes, on any day and machine.
 
 from __future__ import annotations
 
+import typing as t
 from pathlib import Path
 
 from vcompare_runner.bundle import Bundle, load_bundle
@@ -21,6 +22,7 @@ from vcompare_runner.claims.declared import catalogue_of
 from vcompare_runner.claims.judge import judge
 from vcompare_runner.errors import VcompareError
 from vcompare_runner.gates import judge_gates
+from vcompare_runner.join import join
 from vcompare_runner.report import gates_section, html, junit, markdown, model, table
 from vcompare_runner.statistics import analyse
 
@@ -40,6 +42,17 @@ def write_report(bundle_dir: Path, output: Path | None = None) -> Path:
     return write_report_of(
         load_bundle(Path(bundle_dir)), Path(output) if output else Path(bundle_dir) / "report"
     )
+
+
+def write_joined_report(bundle_dirs: t.Sequence[Path], output: Path) -> Path:
+    """Make one report of several bundles; see ``join`` for what they must have in common.
+
+    :param output: folder to write to: a report of several belongs to none of them.
+    :returns: path of ``index.html``.
+    :raises BundleError: a bundle is missing or broken.
+    :raises UsageError: they can't be read together.
+    """
+    return write_report_of(join([load_bundle(Path(each)) for each in bundle_dirs]), Path(output))
 
 
 def write_report_of(bundle: Bundle, output: Path) -> Path:

@@ -35,7 +35,7 @@ from vcompare_runner.claims.bands import Held, held_figures
 from vcompare_runner.claims.declared import Catalogue
 from vcompare_runner.duration import write_duration
 from vcompare_runner.names import AGAIN, ARMS, BARE, NESTED_TCG, PLANTED, arm_order
-from vcompare_runner.samples import NO_REASON, OK
+from vcompare_runner.samples import NO_REASON, OK, OTHER_RUN
 from vcompare_runner.statistics import (
     MIN_PAIRS,
     ArmFigures,
@@ -361,11 +361,7 @@ def _single_problems(bundle: Bundle, said: t.Sequence[dict[str, t.Any]]) -> list
         number = int(samples.block[index])
         status, _colon, reason = why.partition(": ")
         is_new = (series.arm, series.host, number, reason) not in known
-        if (
-            is_new
-            and (number, series.host) in finished
-            and samples.run[index] == bundle.manifest.run
-        ):
+        if is_new and (number, series.host) in finished and why != OTHER_RUN:
             key = (series.arm, series.host, status, reason, series.scenario)
             single.setdefault(key, set()).add(number)
     return [
@@ -389,7 +385,8 @@ def _problem(
 
 def _own_notes(bundle: Bundle, figures: t.Sequence[ScenarioFigures]) -> list[Note]:
     notes = []
-    if bundle.manifest.finished_at is None:
+    # Of runs that were joined, each says it by itself.
+    if bundle.manifest.finished_at is None and not bundle.parts:
         notes.append(
             Note(
                 "not-finished",
@@ -458,6 +455,12 @@ def _own_notes(bundle: Bundle, figures: t.Sequence[ScenarioFigures]) -> list[Not
 
 
 def _reproduce(bundle: Bundle) -> dict[str, str]:
+    if bundle.parts:
+        runs = shlex.join(part.manifest.run for part in bundle.parts)
+        return {
+            "measure": "; ".join(_reproduce(part)["measure"] for part in bundle.parts),
+            "report": f"vcompare report {runs} --output FOLDER",
+        }
     manifest = bundle.manifest
     arms = sorted({plan.arm for plan in manifest.arms if plan.planned} - {AGAIN}, key=arm_order)
     command = ["vcompare", "compare", "--profile", manifest.profile.name]
