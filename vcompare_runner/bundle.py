@@ -42,11 +42,16 @@ class _Model(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="allow", populate_by_name=True, frozen=True)
 
 
+# Profiles that measure how far a run can be trusted, and no technology.
+_OF_OURSELVES = ("calibration",)
+
+
 class Profile(_Model):
     """What was to be measured.
 
     ``blocks`` per arm, or the least number of them with ``max_blocks``; ``budget_s`` is the time
-    after which no block above the least number is begun; ``scenarios`` by name.
+    after which no block above the least number is begun; ``scenarios`` by name; ``others``: what the profiles that
+    there were had as scenarios, by their names.
     """
 
     name: str
@@ -54,6 +59,15 @@ class Profile(_Model):
     max_blocks: int | None = None
     budget_s: float | None = None
     scenarios: list[str]
+    others: dict[str, list[str]] = {}
+
+    def measured_by(self, scenario: str) -> list[str]:
+        """Return the names of profiles that have a scenario, the shortest first; those that check ourselves left out."""
+        return [
+            name
+            for name, scenarios in self.others.items()
+            if scenario in scenarios and name not in _OF_OURSELVES
+        ]
 
 
 class ArmPlan(_Model):

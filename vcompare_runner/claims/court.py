@@ -162,12 +162,14 @@ class Court:
                 "not run", "arm", f"{arm} was not measured: {why}", f"the arm {arm} ({why})"
             )
         elif test.scenario not in self.bundle.manifest.profile.scenarios:
-            name = self.bundle.manifest.profile.name
+            profile = self.bundle.manifest.profile
+            has_it = profile.measured_by(test.scenario)
             result.leave_open(
                 "not run",
                 "scenario",
-                f"the run's profile ({name}) has no scenario {test.scenario}",
-                f"the scenario {test.scenario}",
+                f"the run's profile ({profile.name}) has no scenario {test.scenario}",
+                f"the scenario {test.scenario}"
+                + (f" (--profile {has_it[0]} has it)" if has_it else ""),
             )
         elif test.variant not in (seen := self.variants.get((test.scenario, test.metric), set())):
             missing = f"variant {test.variant}" if seen else f"metric {test.metric}"
