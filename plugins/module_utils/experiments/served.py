@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import typing as t
 
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import BackendError
@@ -29,12 +30,13 @@ def serving(stage: Stage, address: str, port: int, argv: t.Sequence[str]) -> t.I
     :param argv: the server; it must not put itself into the background.
     :raises BackendError: it did not begin to listen.
     """
-    log = f"/tmp/vcompare-{argv[0]}.log"  # noqa: S108 - of the instance
+    program = os.path.basename(argv[0])
+    log = f"/tmp/vcompare-{program}.log"  # noqa: S108 - of the instance
     begin = ["/bin/sh", "-c", _BEGIN, "begin", f"{address}:{port}", log, *argv]
-    said = replied(stage.run(begin, 60.0), f"starting {argv[0]} inside").strip()
+    said = replied(stage.run(begin, 60.0), f"starting {program} inside").strip()
     if not said.isdigit():
-        raise BackendError(f"starting {argv[0]} inside: it has no process number: {said[-200:]!r}")
+        raise BackendError(f"starting {program} inside: it has no process number: {said[-200:]!r}")
     try:
         yield
     finally:
-        stage.run(["/bin/sh", "-c", _END, "end", said, argv[0]], 60.0)
+        stage.run(["/bin/sh", "-c", _END, "end", said, program], 60.0)
