@@ -97,7 +97,9 @@ class Reading:
 
 def measured(stage: Stage) -> t.Iterator[Figure]:
     """Read one after the other, here and there, and write, each for a fixed time."""
-    device = device_of(replied(stage.run(["cat", "/proc/self/mountinfo"], 30.0), "reading its mounts"))
+    device = device_of(
+        replied(stage.run(["cat", "/proc/self/mountinfo"], 30.0), "reading its mounts")
+    )
     counts = f"/sys/dev/block/{device}/stat"
     if stage.run(["test", "-r", counts], 30.0).rc != 0:
         raise NotPossible(
@@ -181,7 +183,7 @@ def parse(mode: str, seconds: int, text: str) -> Reading:
     found = [[int(word) for word in counts.split()] for counts in _STAT.findall(text)]
     # Documentation/block/stat.rst of Linux: sectors read are the third, sectors written the seventh.
     column = 6 if mode == "seqwr" else 2
-    if len(found) != 2 or len(found[0]) <= column:
+    if len(found) != 2 or min(map(len, found)) <= column:
         raise BackendError(f"sysbench's {mode}: its device did not say how much it moved")
     moved = (found[1][column] - found[0][column]) * _SECTOR
     asked = requests * _BLOCKS[mode]

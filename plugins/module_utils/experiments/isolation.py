@@ -211,7 +211,14 @@ def _at_work(stage: Stage, neighbour: InstanceSpec, hog: Hog) -> t.Iterator[None
 EXPERIMENT = Experiment(
     NAME,
     (
-        Step(LATER, tuple(kept(hog, EXPLICIT) for hog in hogs(EXPLICIT)), explicit_limits, company=True),
-        Step(LATER, tuple(kept(hog, DEFAULT) for hog in hogs(DEFAULT)), default_limits, company=True),
+        Step(
+            LATER,
+            tuple(kept(hog, EXPLICIT) for hog in hogs(EXPLICIT)),
+            explicit_limits,
+            company=True,
+        ),
+        Step(
+            LATER, tuple(kept(hog, DEFAULT) for hog in hogs(DEFAULT)), default_limits, company=True
+        ),
     ),
 )

@@ -62,7 +62,16 @@ def measured(stage: Stage) -> t.Iterator[Figure]:
     seconds = max(stage.seconds, _LEAST_ROUND_TRIP_S)
     where = ["--tcp", "-i", address, "-p", str(ROUND_TRIP_PORT)]
     with serving(stage, address, ROUND_TRIP_PORT, ["sockperf", "server", *where]):
-        argv = ["sockperf", "ping-pong", *where, "-t", str(seconds), "-m", str(_BYTES), "--full-rtt"]
+        argv = [
+            "sockperf",
+            "ping-pong",
+            *where,
+            "-t",
+            str(seconds),
+            "-m",
+            str(_BYTES),
+            "--full-rtt",
+        ]
         result = stage.run_outside(client, argv, 60.0 + seconds)
         value, text = round_trip(replied(result, "sockperf from the host"))
         yield Figure(ROUND_TRIP, value, text)
@@ -86,7 +95,9 @@ def throughput(text: str, seconds: int) -> tuple[float, str]:
         ) from None
     if spent_s < seconds * 0.99:
         raise BackendError(f"iperf3 ran for {spent_s:g} s instead of {seconds} s")
-    return count / spent_s / (1 << 20), f"{count} bytes arrived in {spent_s:g} s, by iperf3 over TCP"
+    return count / spent_s / (
+        1 << 20
+    ), f"{count} bytes arrived in {spent_s:g} s, by iperf3 over TCP"
 
 
 def round_trip(text: str) -> tuple[float, str]:
@@ -103,9 +114,10 @@ def round_trip(text: str) -> tuple[float, str]:
         raise BackendError(f"sockperf from the host: {error}") from None
     if lost or seen < _LEAST_SEEN:
         raise BackendError(f"sockperf saw {seen} round trips and lost {lost} messages")
-    return median, f"median of {seen} round trips of {_BYTES} bytes over TCP; their mean is {mean:g} us"
+    return (
+        median,
+        f"median of {seen} round trips of {_BYTES} bytes over TCP; their mean is {mean:g} us",
+    )
 
 
-EXPERIMENT = Experiment(
-    NAME, (Step(LATER, (THROUGHPUT, ROUND_TRIP), measured),), without=()
-)
+EXPERIMENT = Experiment(NAME, (Step(LATER, (THROUGHPUT, ROUND_TRIP), measured),), without=())

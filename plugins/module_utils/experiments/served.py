@@ -16,7 +16,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.experiments.base impo
 _BEGIN = (
     'at=$1 log=$2; shift 2; setsid "$@" >"$log" 2>&1 </dev/null & pid=$!; tries=0; '
     'until [ -n "$(ss --no-header --listening --numeric --tcp src "$at")" ]; do '
-    'tries=$((tries + 1)); if [ $tries -gt 300 ] || [ ! -d /proc/$pid ]; then '
+    "tries=$((tries + 1)); if [ $tries -gt 300 ] || [ ! -d /proc/$pid ]; then "
     'cat "$log" >&2; kill -KILL $pid; exit 1; fi; sleep 0.1; done; echo $pid'
 )
 # Only what still is that server: where an instance shares the host's processes, another may have its number by now.

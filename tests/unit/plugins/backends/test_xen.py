@@ -101,10 +101,9 @@ def test_a_half_made_domain_without_a_name_is_seen() -> None:
 def test_how_busy_a_domain_was() -> None:
     """By the second of two looks; the first has nothing to compare with."""
     head = "      NAME  STATE   CPU(sec) CPU(%)     MEM(k) MEM(%)\n"
-    text = (
-        head + "  Domain-0 -----r        120    0.0    1048576   25.0\n      vc-a --b---          3    0.0     262144    6.2\n"
-        + head + "  Domain-0 -----r        121   33.1    1048576   25.0\n      vc-a --b---          3    1.7     262144    6.2\n"
-    )
+    zero = "  Domain-0 -----r        120   33.1    1048576   25.0\n"
+    guest = "      vc-a --b---          3    {}     262144    6.2\n"
+    text = head + zero + guest.format("0.0") + head + zero + guest.format("1.7")
     assert xen.domain_cpu(text, "vc-a") == pytest.approx(0.017)
     for name in ("vc-b", "vc"):
         with pytest.raises(BackendError, match="does not say how busy"):

@@ -98,7 +98,9 @@ def test_no_file_system_of_its_own_is_said() -> None:
 
 
 @pytest.mark.parametrize("mode", KNOWN)
-def test_the_tool_itself(mode: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_tool_itself(
+    mode: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """On this machine's own disk: what sysbench counts is what the device moved."""
     if shutil.which("sysbench") is None:
         pytest.skip("sysbench is not installed")
@@ -107,7 +109,9 @@ def test_the_tool_itself(mode: str, tmp_path: pathlib.Path, monkeypatch: pytest.
     if not os.path.exists(counts):
         pytest.skip("the folder of this test is on no block device")
     subprocess.run([*disk._SYSBENCH, "prepare"], cwd=tmp_path, check=True, capture_output=True)
-    script = f'echo "vcompare-device:" $(cat {counts}); "$@"; echo "vcompare-device:" $(cat {counts})'
+    script = (
+        f'echo "vcompare-device:" $(cat {counts}); "$@"; echo "vcompare-device:" $(cat {counts})'
+    )
     argv = ["/bin/sh", "-c", script, "disk", *disk.argv_of(mode, 1)]
     done = subprocess.run(argv, cwd=tmp_path, check=True, capture_output=True, text=True)
     assert disk.parse(mode, 1, done.stdout).rate > 0

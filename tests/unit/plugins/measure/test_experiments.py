@@ -269,9 +269,7 @@ def on_a_disk(arm: LocalBackend, outputs: pathlib.Path, device: str) -> list[int
 def test_a_disk_is_measured_in_every_arm(local_arms: Arms, outputs: pathlib.Path) -> None:
     # A device that this machine has as well.
     device = next(path.name for path in pathlib.Path("/sys/dev/block").iterdir())
-    sizes = {
-        arm: on_a_disk(local_arms[arm], outputs, device) for arm in ("bare", "docker")
-    }
+    sizes = {arm: on_a_disk(local_arms[arm], outputs, device) for arm in ("bare", "docker")}
     plan = {"arms": ("bare", "docker"), "company": True}
     result, _found = samples(local_arms, "startup", "disk", "churn", **plan)
     for arm in ("bare", "docker"):
@@ -297,9 +295,7 @@ def test_an_instance_has_no_disk_that_nothing_needs(
     assert sizes == [0]
 
 
-def test_a_file_system_without_a_device_is_refused(
-    local_arms: Arms, outputs: pathlib.Path
-) -> None:
+def test_a_file_system_without_a_device_is_refused(local_arms: Arms, outputs: pathlib.Path) -> None:
     on_a_disk(local_arms["docker"], outputs, "0:9999")
     result, found = samples(local_arms, "disk")
     assert {sample["status"] for sample in found.values()} == {"refused"}

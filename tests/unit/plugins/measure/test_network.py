@@ -112,7 +112,7 @@ def test_a_server_is_there_for_as_long_as_it_is_needed(
 @pytest.mark.parametrize("argv", [["sh", "-c", "echo no such port >&2; exit 3"], ["/no/such"]])
 def test_a_server_that_does_not_begin_is_said(stage: Stage, address: str, argv: list[str]) -> None:
     with (
-        pytest.raises(BackendError, match="inside ended with 1: .*no.such"),
+        pytest.raises(BackendError, match=r"inside ended with 1: .*no.such"),
         served.serving(stage, address, 7380, argv),
     ):
         pytest.fail("it was taken for one that listens")
