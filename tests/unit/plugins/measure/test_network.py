@@ -12,6 +12,7 @@ import socket
 from types import SimpleNamespace
 
 import pytest
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.process import wait_until
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
     BackendError,
     Result,
@@ -105,7 +106,7 @@ def test_a_server_is_there_for_as_long_as_it_is_needed(
     ):
         assert listens(address, 7379)
         raise ZeroDivisionError
-    assert not listens(address, 7379)
+    assert wait_until(lambda: not listens(address, 7379), 10)
 
 
 @needs_ss
