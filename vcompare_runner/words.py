@@ -14,6 +14,7 @@ SCENARIO_TITLES: t.Mapping[str, str] = {
     "startup": "Start-up",
     "cpu": "Processor",
     "memory-bandwidth": "Memory bandwidth",
+    "memory-latency": "Memory latency",
     "syscall": "System calls",
     "fork": "Processes",
     "context-switch": "Context switches",

@@ -376,7 +376,16 @@ class _Turn:
             image=plan.image,
             command=command,
             cpuset=plan.cpuset,
+            data_mib=self._data_mib(),
             options=plan.options.get(self.arm, {}),
+        )
+
+    def _data_mib(self) -> int:
+        """The largest data disk that an experiment of this turn needs."""
+        planned = (EXPERIMENTS[name] for name in self.plan.scenarios if name in EXPERIMENTS)
+        return max(
+            (each.data_mib for each in planned if self.arm not in each.without),
+            default=0,
         )
 
     def _startup_sample(self, ready: readiness.Readiness, started_at: str) -> None:

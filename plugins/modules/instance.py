@@ -58,6 +58,14 @@ options:
       - Memory in MiB, of the machine or as a limit. There is no swap.
     type: int
     default: 256
+  data_mib:
+    description:
+      - Size in MiB of a writable file system of its own at C(/mnt), which lies on the host's disk
+        and goes with the instance; V(0) for none. The rest of an instance is written to memory.
+      - A virtual machine gets it as its second disk, with an ext4. A container and a chroot get a
+        folder of the host, which has no bound.
+    type: int
+    default: 0
   cpuset:
     description:
       - The host's CPUs for it, like V(1) or V(2-3). Without it, the last O(vcpus) CPUs of the host.
@@ -471,6 +479,7 @@ def main() -> None:
             "owner": {"type": "str", "default": "default"},
             "vcpus": {"type": "int", "default": 1},
             "memory_mib": {"type": "int", "default": 256},
+            "data_mib": {"type": "int", "default": 0},
             "cpuset": {"type": "str"},
             "image": {
                 "type": "dict",

@@ -14,6 +14,17 @@ _KEPT = [
     for hog in ("cpu_hog", "memory_eater", "fork_bomb")
     for limits in ("default-limits", "explicit-limits")
 ]
+_KEPT += ["kept_beside_disk_hog/default-limits", "kept_beside_network_hog/default-limits"]
+_ALSO_BARE = [
+    f"{metric}/minimal"
+    for metric in (
+        "sequential_read_throughput",
+        "random_read_rate",
+        "sequential_write_throughput",
+        "throughput",
+        "round_trip_time",
+    )
+]
 # Smallest and largest value of each metric; None: it must be refused, with a reason.
 _ANY: dict[str, tuple[float, float] | None] = {
     "host_memory/minimal": (0.1, 1000),
@@ -23,6 +34,8 @@ _ANY: dict[str, tuple[float, float] | None] = {
     "nothing_left_over/minimal": (1, 1),
     "cycles_per_second/minimal": (1e-4, 100),
     "burst_start_time/minimal": (0.01, 3600),
+    "idle_cpu/minimal": (1e-6, 2),
+    **dict.fromkeys(_ALSO_BARE, (0.01, 1e6)),
     # Not above what it has alone, but for noise.
     **dict.fromkeys(_KEPT, (0.0, 1.5)),
 }

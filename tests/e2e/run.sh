@@ -56,7 +56,7 @@ broken_arm() {
 # something was refused ends with 3.
 experiments() {
     code_is 3 "$vcompare" compare --profile full --blocks 1 --arms bare,docker \
-        --scenarios startup,footprint,churn,isolation,snapshots,containment &&
+        --scenarios startup,footprint,disk,network,churn,isolation,snapshots,containment &&
         .venv/bin/python tests/e2e/experiments.py "$(run_of "$mark")" --arms docker
 }
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from ansible_collections.vcompare.lab.plugins.module_utils.backends import (
     cgroup,
     chroot,
+    data_disk,
     network,
     proofs,
 )
@@ -111,6 +112,8 @@ class Bare(Base):
         folder = Path(self.store.folder(spec.name))
         for sub in ("layer", "root"):
             (folder / sub).mkdir(mode=0o755, exist_ok=True)
+        if spec.data_mib:
+            data_disk.make_folder(str(folder))
         self._cgroup(spec.name).create(spec.cpuset, spec.memory_mib)
 
     @staticmethod
@@ -127,6 +130,7 @@ class Bare(Base):
             lower=record["lower"],
             folder=folder,
             memory_mib=spec.memory_mib,
+            data=data_disk.path(folder) if spec.data_mib else "",
             cgroup_procs=str(group.path / "cgroup.procs"),
             log=f"{folder}/console.log",
         )

@@ -9,7 +9,11 @@ import dataclasses
 import time
 import typing as t
 
-from ansible_collections.vcompare.lab.plugins.module_utils.backends import cpuset, proofs
+from ansible_collections.vcompare.lab.plugins.module_utils.backends import (
+    cpuset,
+    data_disk,
+    proofs,
+)
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.marker import (
     check_name,
     check_owner,
@@ -72,6 +76,8 @@ def describe(spec: InstanceSpec) -> dict[str, t.Any]:
         "memory_mib": spec.memory_mib,
         "cpuset": spec.cpuset,
         "unlimited": spec.unlimited,
+        # Not where there is none, so that what was made before there were any is still the same.
+        **({"data_mib": spec.data_mib} if spec.data_mib else {}),
         "command": list(spec.command),
         "image": image,
         "options": _given(spec.options),
@@ -170,6 +176,15 @@ class Base:
         """Return the files and folders of the host that belong to one instance alone."""
         return [str(self.store.folder(check_name(name)))]
 
+    def host_address(self) -> str:
+        """Return the IPv4 address that instances reach the host at."""
+        return self.subnet.gateway
+
+    def hidden_cpu(self, name: str, seconds: int) -> float:
+        """Wait for so long; whatever an instance does is done by processes of the host."""
+        time.sleep(seconds)
+        return 0.0
+
     def save(self, name: str, timeout_s: float) -> str:
         """Keep a running instance with its memory in a file, and end it; return the file's path."""
         raise NotPossible(f"{self.arm} has no snapshots with memory")
@@ -191,6 +206,7 @@ class Base:
                 f"{spec.name}: {spec.vcpus} CPUs and {spec.memory_mib} MiB are too little for "
                 f"anything"
             )
+        data_disk.check(spec)
         return dataclasses.replace(spec, cpuset=cpuset.of(spec, self._host_cpus()))
 
     def address(self, spec: InstanceSpec) -> str:
@@ -414,5 +430,7 @@ class Base:
         before["vcpus"] = info.vcpus or before["vcpus"]
         before["memory_mib"] = info.memory_mib or before["memory_mib"]
         return {
-            key: (before.get(key), after[key]) for key in after if before.get(key) != after[key]
+            key: (before.get(key), after.get(key))
+            for key in {**before, **after}
+            if before.get(key) != after.get(key)
         }

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ansible_collections.vcompare.lab.plugins.module_utils.backends import (
     cpuset,
+    data_disk,
     network,
     proofs,
 )
@@ -210,6 +211,10 @@ class Docker(Base):
                 ),
             )
 
+    def _stage(self, spec: InstanceSpec, record: Record) -> None:
+        if spec.data_mib:
+            data_disk.make_folder(self.store.make_folder(spec.name))
+
     def _start(self, spec: InstanceSpec, record: Record, timeout_s: float) -> t.Mapping[str, t.Any]:
         if spec.image is None:
             raise BackendError(f"{spec.name}: docker needs an image with a reference")
@@ -226,6 +231,7 @@ class Docker(Base):
     def _make(self, client: t.Any, spec: InstanceSpec, record: Record) -> str:
         image = t.cast(Image, spec.image)
         memory = spec.memory_mib << 20
+        folder = self.store.folder(spec.name)
         scratch = dict.fromkeys(("/run", "/tmp"), f"rw,exec,size={memory}")  # noqa: S108
         host_config = client.create_host_config(
             cpuset_cpus=None if spec.unlimited else spec.cpuset,
@@ -236,6 +242,7 @@ class Docker(Base):
             log_config=docker.types.LogConfig(
                 type="json-file", config={"max-size": "1m", "max-file": "1"}
             ),
+            binds=[f"{data_disk.path(folder)}:{data_disk.MOUNT_POINT}"] if spec.data_mib else None,
             tmpfs=scratch,  # the scratch folders are the same in every arm
             runtime=spec.options.get("runtime"),
         )

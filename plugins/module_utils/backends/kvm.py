@@ -11,6 +11,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 from ansible_collections.vcompare.lab.plugins.module_utils.backends import (
+    data_disk,
     kvm_network,
     kvm_xml,
     network,
@@ -45,6 +46,7 @@ else:
     # Errors reach the caller as exceptions; libvirt would print each on standard error as well.
     libvirt.registerErrorHandler(lambda _context, _error: None, None)
 
+DATA_SERIAL = "vc-data"
 LIBVIRT_MISSING = (
     "the Python library libvirt is not installed for this interpreter (Debian: python3-libvirt; "
     "Ansible must use the system's Python on this host)"
@@ -66,6 +68,7 @@ class Kvm(Machine):
     arm = "kvm"
     subnet = network.KVM
     console_device = "ttyS0"
+    data_device = "/dev/vdb"
 
     _connection: t.Any = None
 
@@ -159,6 +162,9 @@ class Kvm(Machine):
             options["initrd"] = self.initrd(spec.name)
             options["cmdline"] = self.cmdline(spec)
             options["mac"] = record["mac"]
+        if spec.data_mib:
+            data = {"path": data_disk.path(self.store.folder(spec.name)), "serial": DATA_SERIAL}
+            options["disks"] = [data, *(options.get("disks") or ())]
         options["console_log"] = options.get("console_log") or self.console_log(spec.name)
         return kvm_xml.domain_xml(spec, options)
 

@@ -9,7 +9,11 @@ import time
 import typing as t
 from pathlib import Path
 
-from ansible_collections.vcompare.lab.plugins.module_utils.backends import network, seed
+from ansible_collections.vcompare.lab.plugins.module_utils.backends import (
+    data_disk,
+    network,
+    seed,
+)
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.base import Base
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.process import (
     last_lines,
@@ -35,6 +39,8 @@ class Machine(Base):
 
     own_kernel = True
     console_device = ""
+    # What the guest calls its second disk.
+    data_device = ""
 
     @property
     def keys(self) -> Keys:
@@ -109,12 +115,15 @@ class Machine(Base):
         if spec.image is None:
             return
         self.keys.ensure()
+        if spec.data_mib:
+            data_disk.make_file(self.store.folder(spec.name), spec.name, spec.data_mib)
         values = {
             "VC_NAME": spec.name,
             "VC_ARM": self.arm,
             "VC_ADDRESS": f"{record['address']}/{self.subnet.prefix_length}",
             "VC_GATEWAY": self.subnet.gateway,
             "VC_MAC": record["mac"],
+            "VC_DATA": self.data_device if spec.data_mib else "",
         }
         seed.write_initrd(
             spec.image.initrd, self.initrd(spec.name), seed.files(self.keys, values, spec.command)

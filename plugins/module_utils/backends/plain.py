@@ -47,6 +47,7 @@ def spec_of(params: t.Mapping[str, t.Any]) -> InstanceSpec:
         image=image_of(params["image"]),
         command=tuple(params["command"]),
         cpuset=params["cpuset"] or "",
+        data_mib=params["data_mib"],
         options={key: value for key, value in (given or {}).items() if value is not None},
     )
 

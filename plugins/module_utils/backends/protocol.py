@@ -63,6 +63,7 @@ class InstanceSpec:
     :param unlimited: as the technology delivers an instance to somebody who asks for no limits: on any CPU of the
         host, and without a bound on the memory of a container.
     :param data_mib: size of a writable file system of its own at ``/mnt``, which lies on the host's disk; 0: none.
+        Where an instance shares the host's kernel it is a folder of the host, which has no bound.
     :param options: what only this arm understands (``docker:``, ``kvm:``, ``xen:``).
     """
 
@@ -141,6 +142,9 @@ class Backend(t.Protocol):
     def address(self, spec: InstanceSpec) -> str:
         """Return the IPv4 address that the instance has or will have: the same before it exists."""
 
+    def host_address(self) -> str:
+        """Return the IPv4 address that instances reach the host at."""
+
     def available(self) -> str:
         """Return an empty string, or the reason why this host can't carry the arm."""
 
@@ -180,6 +184,12 @@ class Backend(t.Protocol):
 
     def files(self, name: str) -> t.Sequence[str]:
         """Return the files and folders of the host that belong to one instance alone."""
+
+    def hidden_cpu(self, name: str, seconds: int) -> float:
+        """Wait for so long, and return how many CPUs an instance kept busy that no process of the host shows.
+
+        That is what a hypervisor gives it beside the host; zero where there is none.
+        """
 
     def save(self, name: str, timeout_s: float) -> str:
         """Keep a running instance with its memory in a file, and end it; return the file's path.

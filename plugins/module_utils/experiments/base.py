@@ -61,11 +61,13 @@ class Experiment:
     """A scenario of steps.
 
     :param without: arms that don't have it at all.
+    :param data_mib: size of the writable file system that the turn's instance needs for it; 0: none.
     """
 
     name: str
     steps: tuple[Step, ...]
     without: tuple[str, ...] = WITHOUT_TECHNOLOGY
+    data_mib: int = 0
 
     @property
     def metrics(self) -> tuple[Metric, ...]:

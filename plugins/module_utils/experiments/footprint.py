@@ -13,6 +13,7 @@ from __future__ import annotations
 import time
 import typing as t
 
+from ansible_collections.vcompare.lab.plugins.module_utils.backends import data_disk
 from ansible_collections.vcompare.lab.plugins.module_utils.experiments import host
 from ansible_collections.vcompare.lab.plugins.module_utils.experiments.base import (
     LATER,
@@ -30,10 +31,13 @@ HOST_MEMORY = Metric(NAME, "host_memory", "MiB", "lower", 0.0, 1e6)
 PROCESS_MEMORY = Metric(NAME, "process_memory", "MiB", "lower", 0.0, 1e6)
 DISK = Metric(NAME, "disk", "KiB", "lower", 0.0, 1e9)
 PROCESSES = Metric(NAME, "processes", "count", "lower", 0.0, 1e6)
+# What is never idle for a second: redis itself looks around ten times in each.
+IDLE_CPU = Metric(NAME, "idle_cpu", "1", "lower", 1e-6, 1e3)
 MARGINAL = Metric(NAME, "marginal_memory", "MiB", "lower", 0.0, 1e6)
 
 # Until what a start needed for a moment is given back.
 _SETTLED_S = 1.0
+_LEAST_IDLE_S = 2
 
 
 def at_rest(stage: Stage) -> t.Iterator[Figure]:
@@ -46,7 +50,10 @@ def at_rest(stage: Stage) -> t.Iterator[Figure]:
     names = ", ".join(f"{process.name} ({process.pid})" for process in new) or "none"
     yield Figure(PROCESS_MEMORY, host.proportional_mib(new), f"of the host's processes: {names}")
     paths = stage.backend.files(stage.spec.name)
-    yield Figure(DISK, host.allocated_kib(paths), f"in {', '.join(paths)}")
+    # A data disk is as large as was asked for, and is there for another experiment.
+    asked_for = [data_disk.path(path) for path in paths] if stage.spec.data_mib else []
+    size = host.allocated_kib(paths) - host.allocated_kib(asked_for)
+    yield Figure(DISK, size, f"in {', '.join(paths)}")
     inside = 0
     if stage.backend.own_kernel:
         listed = replied(stage.run(["ls", "/proc"], 30.0), "listing its processes").split()
@@ -56,6 +63,27 @@ def at_rest(stage: Stage) -> t.Iterator[Figure]:
         PROCESSES,
         len(new) + inside,
         f"on the host: {names}; of a kernel of its own: {inside}",
+    )
+
+
+def idle(stage: Stage) -> t.Iterator[Figure]:
+    """What the first instance keeps busy on its host while its application has nothing to do."""
+    time.sleep(_SETTLED_S)
+    new = host.state().new_processes(stage.before)
+    began, before = time.monotonic(), host.cpu_s(new)
+    hidden = stage.backend.hidden_cpu(stage.spec.name, max(stage.seconds, _LEAST_IDLE_S))
+    after, lasted_s = host.cpu_s(new), time.monotonic() - began
+    spent = {process: after[process] - before[process] for process in before if process in after}
+    shown = ", ".join(
+        f"{process.name} ({process.pid}) {seconds * 1000:.2f} ms"
+        for process, seconds in spent.items()
+        if seconds
+    )
+    yield Figure(
+        IDLE_CPU,
+        sum(spent.values()) / lasted_s + hidden,
+        f"processes of the host in {lasted_s:.2f} s: {shown or 'nothing'};"
+        f" CPUs that a hypervisor gave it beside them: {hidden:g}",
     )
 
 
@@ -73,6 +101,7 @@ EXPERIMENT = Experiment(
     NAME,
     (
         Step(REST, (HOST_MEMORY, PROCESS_MEMORY, DISK, PROCESSES), at_rest),
+        Step(REST, (IDLE_CPU,), idle),
         Step(LATER, (MARGINAL,), next_one, company=True),
     ),
 )

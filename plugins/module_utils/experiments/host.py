@@ -129,6 +129,26 @@ def proportional_mib(processes: t.Iterable[Process], *fields: str) -> float:
     return total_kib / 1024
 
 
+def cpu_s(processes: t.Iterable[Process]) -> dict[Process, float]:
+    """Return the seconds that processes have been on a CPU for, all their threads together.
+
+    By the scheduler's own nanoseconds (Documentation/scheduler/sched-stats.rst of Linux), since the times in
+    ``/proc/PID/stat`` come in steps of ten milliseconds.
+    """
+    spent: dict[Process, float] = {}
+    for process in processes:
+        total, seen = 0, False
+        for path in (_PROC / str(process.pid)).glob("task/*/schedstat"):
+            try:
+                total += int(path.read_text(encoding="ascii").split()[0])
+            except (OSError, IndexError):
+                continue  # the thread ended in the meantime
+            seen = True
+        if seen:
+            spent[process] = total / 1e9
+    return spent
+
+
 @dataclasses.dataclass(frozen=True)
 class Cost:
     """What came to a host between two moments, in memory.

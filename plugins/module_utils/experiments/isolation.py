@@ -6,6 +6,11 @@ With default limits both instances are what the technology gives to somebody who
 own, and a container no bound on memory either. With explicit limits each has a CPU of its own where the host has two,
 and its memory, as in all other scenarios.
 
+A hog of the disk writes to a file system of its own, past all caches; one of the network sends to the host, where
+somebody must take it, on another CPU than the victim's where the host has one. Neither has an explicit limit in any of
+the technologies here, and so they are measured with default limits only. What the victim does is always the same work
+of the processor: what is asked is whether a neighbour's bad habit is felt by who does not share it.
+
 A neighbour counts only while it is seen at its bad work, before the victim's sample and after it.
 """
 
@@ -17,6 +22,7 @@ import threading
 import time
 import typing as t
 
+from ansible_collections.vcompare.lab.plugins.module_utils.backends import data_disk
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.process import wait_until
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
     BackendError,
@@ -47,13 +53,20 @@ class Hog:
 
     :param argv: what it runs, until it is ended.
     :param process: the name that its working processes have.
+    :param variants: the limits that it is measured with.
+    :param port: where the host takes what it sends; 0: it sends nothing.
     """
 
     name: str
     argv: tuple[str, ...]
     process: str
+    variants: tuple[str, ...] = (DEFAULT, EXPLICIT)
+    port: int = 0
 
 
+# Stands for the host's address in the command line of a hog.
+_HOST = "HOST"
+_PORT = 5202
 _STRESS = ("stress-ng", "--temp-path", "/tmp", "--timeout", "1h")  # noqa: S108 - it makes a folder of its own there
 HOGS = (
     Hog("cpu_hog", (*_STRESS, "--cpu", "4", "--cpu-method", "int64"), "stress-ng-cpu"),
@@ -62,7 +75,29 @@ HOGS = (
     Hog("memory_eater", (*_STRESS, "--vm", "2", "--vm-bytes", "100%", "--vm-keep"), "stress-ng-vm"),
     # So many at a time, not without end: what has no end can't be measured beside.
     Hog("fork_bomb", (*_STRESS, "--fork", "16", "--fork-max", "16"), "stress-ng-fork"),
+    Hog(
+        "disk_hog",
+        (
+            *("stress-ng", "--temp-path", data_disk.MOUNT_POINT, "--timeout", "1h", "--hdd", "2"),
+            *("--hdd-bytes", "32m", "--hdd-opts", "direct,wr-seq"),
+        ),
+        "stress-ng-hdd",
+        (DEFAULT,),
+    ),
+    Hog(
+        "network_hog",
+        ("iperf3", "-c", _HOST, "-p", str(_PORT), "-t", "3600", "-P", "2"),
+        "iperf3",
+        (DEFAULT,),
+        _PORT,
+    ),
 )
+_HOG_DATA_MIB = 96
+
+
+def hogs(variant: str) -> tuple[Hog, ...]:
+    """Return the neighbours that are measured with these limits."""
+    return tuple(hog for hog in HOGS if variant in hog.variants)
 
 
 def kept(hog: Hog, variant: str) -> Metric:
@@ -73,7 +108,7 @@ def kept(hog: Hog, variant: str) -> Metric:
 def default_limits(stage: Stage) -> t.Iterator[Figure]:
     """Both are as the technology delivers them."""
     victim = stage.another("victim", unlimited=True)
-    neighbour = stage.another("hog", unlimited=True)
+    neighbour = stage.another("hog", unlimited=True, data_mib=_HOG_DATA_MIB)
     for spec in (victim, neighbour):
         stage.fresh(spec)
     yield from _beside_each(stage, victim, neighbour, DEFAULT)
@@ -94,9 +129,9 @@ def _beside_each(
 ) -> t.Iterator[Figure]:
     # The first is slow by what is new to the machine, and would make a neighbour look like a help.
     _rate(stage, victim)
-    for hog in HOGS:
+    for hog in hogs(variant):
         alone = _rate(stage, victim)
-        with _at_work(stage, neighbour, hog):
+        with _taken(stage, hog), _at_work(stage, neighbour, hog):
             beside = _rate(stage, victim)
         yield Figure(
             kept(hog, variant),
@@ -116,13 +151,35 @@ def _rate(stage: Stage, victim: InstanceSpec) -> float:
 
 
 @contextlib.contextmanager
+def _taken(stage: Stage, hog: Hog) -> t.Iterator[None]:
+    """Have a process of the host take what a neighbour sends."""
+    if not hog.port:
+        yield
+        return
+    address = stage.backend.host_address()
+    command = ["iperf3", "-s", "-B", address, "-p", str(hog.port)]
+    taker = stage.outside("sink", command)
+    try:
+        looks = ["ss", "--no-header", "--listening", "--numeric", "--tcp", "src"]
+        looks.append(f"{address}:{hog.port}")
+        if not wait_until(
+            lambda: stage.run_outside(taker, looks, 60.0).stdout.strip(), 30.0 * stage.factor, 0.2
+        ):
+            raise BackendError(f"nothing on the host takes what {hog.name} sends")
+        yield
+    finally:
+        stage.gone_outside(taker)
+
+
+@contextlib.contextmanager
 def _at_work(stage: Stage, neighbour: InstanceSpec, hog: Hog) -> t.Iterator[None]:
     """Have the neighbour at its work, and see that it is, at the beginning and at the end."""
     ended: list[str] = []
+    argv = [stage.backend.host_address() if word == _HOST else word for word in hog.argv]
 
     def work() -> None:
         try:
-            result = stage.run(hog.argv, 3600.0, name=neighbour.name)
+            result = stage.run(argv, 3600.0, name=neighbour.name)
             ended.append(f"it ended with {result.rc}: {result.stderr.strip()[-200:]}")
         except BackendError as error:
             ended.append(error.message)
@@ -147,14 +204,21 @@ def _at_work(stage: Stage, neighbour: InstanceSpec, hog: Hog) -> t.Iterator[None
             )
     finally:
         with contextlib.suppress(BackendError):
-            stage.run(["pkill", "-KILL", "stress-ng"], 60.0, name=neighbour.name)
+            stage.run(["pkill", "-KILL", hog.argv[0]], 60.0, name=neighbour.name)
         worker.join(60.0 * stage.factor)
 
 
 EXPERIMENT = Experiment(
     NAME,
     (
-        Step(LATER, tuple(kept(hog, EXPLICIT) for hog in HOGS), explicit_limits, company=True),
-        Step(LATER, tuple(kept(hog, DEFAULT) for hog in HOGS), default_limits, company=True),
+        Step(
+            LATER,
+            tuple(kept(hog, EXPLICIT) for hog in hogs(EXPLICIT)),
+            explicit_limits,
+            company=True,
+        ),
+        Step(
+            LATER, tuple(kept(hog, DEFAULT) for hog in hogs(DEFAULT)), default_limits, company=True
+        ),
     ),
 )

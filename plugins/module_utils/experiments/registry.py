@@ -9,8 +9,10 @@ import typing as t
 from ansible_collections.vcompare.lab.plugins.module_utils.experiments import (
     churn,
     containment,
+    disk,
     footprint,
     isolation,
+    network,
     snapshots,
 )
 from ansible_collections.vcompare.lab.plugins.module_utils.experiments.base import Experiment
@@ -21,6 +23,8 @@ EXPERIMENTS: t.Mapping[str, Experiment] = {
     experiment.name: experiment
     for experiment in (
         footprint.EXPERIMENT,
+        disk.EXPERIMENT,
+        network.EXPERIMENT,
         churn.EXPERIMENT,
         isolation.EXPERIMENT,
         snapshots.EXPERIMENT,

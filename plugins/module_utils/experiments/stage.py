@@ -71,7 +71,11 @@ class Stage:
         return result
 
     def another(self, tag: str, **changes: t.Any) -> InstanceSpec:
-        """Return the specification of one more instance, which goes at the end of the turn with everything else."""
+        """Return the specification of one more instance, which goes at the end of the turn with everything else.
+
+        It has no data disk, whatever the first one has, unless one is asked for.
+        """
+        changes = {"data_mib": 0, **changes}
         spec = dataclasses.replace(self.spec, name=f"{self.spec.name}-{tag}", command=(), **changes)
         address = self.backend.address(spec)
         spec = dataclasses.replace(spec, command=startup.command(address))
@@ -141,6 +145,12 @@ class Stage:
         result = backend.run(spec.name, argv, timeout_s * self.factor)
         self.evidence.keep_result(argv, result)
         return result
+
+    def gone_outside(self, spec: InstanceSpec) -> None:
+        """Take away now what :meth:`outside` started."""
+        mine = next(each for each in self._outside if each[1] == spec.name)
+        mine[0].destroy(spec.name, _DESTROY_S * self.factor)
+        self._outside.remove(mine)
 
     def image(self, role: str) -> Image:
         """Return a further image.

@@ -13,7 +13,9 @@ from ansible_collections.vcompare.lab.plugins.module_utils.workloads import (
     context_switch,
     cpu,
     fork,
+    memcached,
     memory_bandwidth,
+    memory_latency,
     redis,
     startup,
     syscall,
@@ -25,10 +27,12 @@ WORKLOADS: t.Mapping[str, Workload] = {
     for workload in (
         cpu.WORKLOAD,
         memory_bandwidth.WORKLOAD,
+        memory_latency.WORKLOAD,
         syscall.WORKLOAD,
         fork.WORKLOAD,
         context_switch.WORKLOAD,
         redis.WORKLOAD,
+        memcached.WORKLOAD,
     )
 }
 

@@ -26,6 +26,7 @@ PARAMS: dict[str, t.Any] = {
     "owner": "me",
     "vcpus": 1,
     "memory_mib": 256,
+    "data_mib": 64,
     "image": {"rootfs": "/r", "kernel": "", "digest": None},
     "command": ["a", "b"],
     "cpuset": None,
@@ -66,6 +67,7 @@ def test_names_cannot_leave_the_folder(tmp_path: Path) -> None:
 def test_parameters_become_a_specification() -> None:
     spec = plain.spec_of(PARAMS)
     assert spec.command == ("a", "b")
+    assert spec.data_mib == 64
     assert spec.options == {"machine": "pc"}
     assert spec.image is not None
     assert (spec.image.rootfs, spec.image.digest) == ("/r", "")

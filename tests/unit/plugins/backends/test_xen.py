@@ -98,6 +98,20 @@ def test_a_half_made_domain_without_a_name_is_seen() -> None:
     assert xen.parse_list("header\nsomething else\n\n") == []
 
 
+def test_how_busy_a_domain_was() -> None:
+    """By the second of two looks; the first has nothing to compare with."""
+    head = "      NAME  STATE   CPU(sec) CPU(%)     MEM(k) MEM(%)\n"
+    zero = "  Domain-0 -----r        120   33.1    1048576   25.0\n"
+    guest = "      vc-a --b---          3    {}     262144    6.2\n"
+    text = head + zero + guest.format("0.0") + head + zero + guest.format("1.7")
+    assert xen.domain_cpu(text, "vc-a") == pytest.approx(0.017)
+    for name in ("vc-b", "vc"):
+        with pytest.raises(BackendError, match="does not say how busy"):
+            xen.domain_cpu(text, name)
+    with pytest.raises(BackendError, match="does not say how busy"):
+        xen.domain_cpu(text.rpartition(head)[0], "vc-a")
+
+
 def test_the_type_of_a_domain() -> None:
     assert xen.domain_type((OBSERVED / "xl-list-l-pvh.json").read_text()) == "pvh"
     for text in ("", "[]", "{}", "vc-a is an invalid domain identifier (rc=-6)"):

@@ -120,6 +120,13 @@ class LocalBackend:
         taken = len(self.addresses)
         return self.addresses.setdefault(spec.name, f"{self.at.rpartition('.')[0]}.{100 + taken}")
 
+    def host_address(self) -> str:
+        return self.at
+
+    def hidden_cpu(self, name: str, seconds: int) -> float:
+        time.sleep(seconds)
+        return 0.0
+
     def available(self) -> str:
         return self.why_not
 

@@ -9,7 +9,7 @@ import os
 import pathlib
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 from ansible_collections.vcompare.lab.plugins.module_utils import block, conditions
@@ -22,16 +22,19 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol imp
 from ansible_collections.vcompare.lab.plugins.module_utils.experiments import (
     base,
     containment,
+    disk,
     host,
     isolation,
     registry,
     resp,
+    served,
 )
+from ansible_collections.vcompare.lab.plugins.module_utils.experiments.stage import Stage
 from ansible_collections.vcompare.lab.plugins.module_utils.workloads.base import WorkSpec
 
 from vcompare_runner import names
 
-from .conftest import IMAGE, Arms
+from .conftest import IMAGE, Arms, LocalBackend
 
 PLAN = block.Plan(
     run="20261124-101500-ab12cd",
@@ -70,13 +73,16 @@ def test_what_an_instance_costs(local_arms: Arms, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(host, "_descendants", lambda pid, processes: {pid})
     result, found = samples(local_arms, "footprint")
     assert {metric for metric, _variant in found} == {
-        "host_memory", "process_memory", "disk", "processes", "marginal_memory",
+        "host_memory", "process_memory", "disk", "processes", "idle_cpu", "marginal_memory",
     }  # fmt: skip
     assert {sample["status"] for sample in found.values()} == {"ok"}
     processes = found["processes", "minimal"]
     assert processes["value"] >= 1
     assert "redis" in evidence_of(result, processes)
     assert found["process_memory", "minimal"]["value"] > 1  # type: ignore[operator]
+    # A redis that nobody asks looks around ten times a second.
+    assert 1e-5 < found["idle_cpu", "minimal"]["value"] < 1  # type: ignore[operator]
+    assert "redis" in evidence_of(result, found["idle_cpu", "minimal"])
     size = os.lstat(local_arms["docker"].files("")[0]).st_blocks / 2
     assert found["disk", "minimal"]["value"] == size
 
@@ -185,14 +191,32 @@ def test_a_neighbour_that_does_not_work_is_no_neighbour(
     arm.outputs["stress-ng"] = Result(1, "", "unknown option", 0.1, 0.1, clock)
     arm.outputs["pgrep"] = Result(1, "0\n", "", 0.1, 0.1, clock)
     result, found = samples(local_arms, "isolation", work=WorkSpec(seconds=1))
-    assert len(found) == 6
+    assert len(found) == 8
     for sample in found.values():
         assert sample["status"] == "failed"
         assert "unknown option" in str(sample["reason"])
     assert result["arms"][0]["status"] == "failed"
 
 
-def test_what_is_kept_beside_a_neighbour(local_arms: Arms, outputs: pathlib.Path) -> None:
+def outside(
+    monkeypatch: pytest.MonkeyPatch, answer: Callable[[Sequence[str]], Result]
+) -> list[str]:
+    """Have what experiments do from outside answered; return what they started and what of it is gone."""
+    log: list[str] = []
+
+    def start(self: Stage, tag: str, command: Sequence[str] = ()) -> InstanceSpec:
+        log.append(f"start {tag}")
+        return dataclasses.replace(self.spec, name=tag)
+
+    monkeypatch.setattr(Stage, "outside", start)
+    monkeypatch.setattr(Stage, "run_outside", lambda self, spec, argv, timeout_s: answer(argv))
+    monkeypatch.setattr(Stage, "gone_outside", lambda self, spec: log.append(f"gone {spec.name}"))
+    return log
+
+
+def test_what_is_kept_beside_a_neighbour(
+    local_arms: Arms, outputs: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     arm = local_arms["docker"]
     clock = (0.0, 0.1, 0.0)
     text = (outputs / "cpu.stdout").read_text(encoding="utf-8")
@@ -200,10 +224,13 @@ def test_what_is_kept_beside_a_neighbour(local_arms: Arms, outputs: pathlib.Path
     # Neighbours that sleep: what they do to a victim is for a real lab to say.
     for hog in isolation.HOGS:
         arm.outputs["pgrep -c " + hog.process] = Result(0, "2\n", "", 0.1, 0.1, clock)
-    run = arm.run
+    # They end by themselves, and this machine's others are left alone.
+    arm.outputs["pkill"] = Result(0, "", "", 0.1, 0.1, clock)
+    run, taken = arm.run, outside(monkeypatch, lambda argv: Result(0, "LISTEN\n", "", 0.1, 0.1))
 
     def sleeps(name: str, argv: list[str], timeout_s: float) -> Result:
-        if argv[0] == "stress-ng":
+        if argv[0] in ("stress-ng", "iperf3"):
+            assert isolation._HOST not in argv
             return run(name, ["sleep", "3"], timeout_s)
         return run(name, argv, timeout_s)
 
@@ -211,6 +238,104 @@ def test_what_is_kept_beside_a_neighbour(local_arms: Arms, outputs: pathlib.Path
     _result, found = samples(local_arms, "isolation", work=WorkSpec(seconds=1))
     assert {sample["value"] for sample in found.values()} == {1.0}
     assert {variant for _metric, variant in found} == {"default-limits", "explicit-limits"}
+    assert ("kept_beside_network_hog", "default-limits") in found
+    assert ("kept_beside_network_hog", "explicit-limits") not in found
+    assert taken == ["start sink", "gone sink"]
+
+
+def on_a_disk(arm: LocalBackend, outputs: pathlib.Path, device: str) -> list[int]:
+    """Have an arm answer as one with a data disk; return the sizes of those that it is asked for."""
+    clock, run, prepare = (0.0, 0.1, 0.0), arm.run, arm.prepare
+    sizes: list[int] = []
+
+    def answers(name: str, argv: Sequence[str], timeout_s: float) -> Result:
+        text = " ".join(argv)
+        if text == "cat /proc/self/mountinfo":
+            return Result(0, f"24 1 {device} / /mnt rw - ext4 /dev/vdb rw\n", "", 0.1, 0.1, clock)
+        if "sysbench fileio" in text:
+            modes = [mode for mode in ("seqrd", "rndrd", "seqwr") if f"mode={mode}" in text]
+            files = [(outputs / f"disk-{mode}.stdout").read_text() for mode in modes]
+            return Result(0, "".join(files), "", 0.1, 0.1, clock)
+        return run(name, argv, timeout_s)
+
+    def notes(spec: InstanceSpec) -> None:
+        sizes.append(spec.data_mib)
+        prepare(spec)
+
+    arm.run, arm.prepare = answers, notes  # type: ignore[method-assign]
+    return sizes
+
+
+def test_a_disk_is_measured_in_every_arm(local_arms: Arms, outputs: pathlib.Path) -> None:
+    # A device that this machine has as well.
+    device = next(path.name for path in pathlib.Path("/sys/dev/block").iterdir())
+    sizes = {arm: on_a_disk(local_arms[arm], outputs, device) for arm in ("bare", "docker")}
+    plan = {"arms": ("bare", "docker"), "company": True}
+    result, _found = samples(local_arms, "startup", "disk", "churn", **plan)
+    for arm in ("bare", "docker"):
+        found = {
+            sample["metric"]: sample["status"]
+            for sample in result["samples"]
+            if sample["arm"] == arm and sample["scenario"] == "disk"
+        }
+        assert found == dict.fromkeys(
+            ("sequential_read_throughput", "random_read_rate", "sequential_write_throughput"), "ok"
+        )
+        # Only the first instance: those of other experiments have none.
+        assert sizes[arm][0] == disk.DATA_MIB
+        assert set(sizes[arm][1:]) <= {0}
+    assert len(sizes["docker"]) > 1
+
+
+def test_an_instance_has_no_disk_that_nothing_needs(
+    local_arms: Arms, outputs: pathlib.Path
+) -> None:
+    sizes = on_a_disk(local_arms["docker"], outputs, "0:1")
+    samples(local_arms, "startup", "footprint", company=False)
+    assert sizes == [0]
+
+
+def test_a_file_system_without_a_device_is_refused(local_arms: Arms, outputs: pathlib.Path) -> None:
+    on_a_disk(local_arms["docker"], outputs, "0:9999")
+    result, found = samples(local_arms, "disk")
+    assert {sample["status"] for sample in found.values()} == {"refused"}
+    assert "no block device of its own" in str(found["random_read_rate", "minimal"]["reason"])
+    assert result["arms"][0]["status"] == "ok"
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_the_way_between_host_and_instance(
+    local_arms: Arms, outputs: pathlib.Path, monkeypatch: pytest.MonkeyPatch, works: bool
+) -> None:
+    arm, clock = local_arms["bare"], (0.0, 0.1, 0.0)
+    ended: list[str] = []
+    run = arm.run
+
+    def serves(name: str, argv: Sequence[str], timeout_s: float) -> Result:
+        if argv[2:3] == [served._BEGIN]:
+            return Result(0, "4711\n", "", 0.1, 0.1, clock)
+        if argv[2:3] == [served._END]:
+            ended.extend(argv[4:])
+            return Result(0, "", "", 0.1, 0.1, clock)
+        return run(name, argv, timeout_s)
+
+    def client(argv: Sequence[str]) -> Result:
+        if not works:
+            return Result(1, '{"error": "no route"}', "", 0.1, 0.1, clock)
+        name = "throughput.json" if argv[0] == "iperf3" else "round-trip.stdout"
+        return Result(0, (outputs / f"network-{name}").read_text(), "", 0.1, 0.1, clock)
+
+    arm.run = serves  # type: ignore[method-assign]
+    started = outside(monkeypatch, client)
+    _result, found = samples(local_arms, "network", arms=("bare",))
+    status = "ok" if works else "failed"
+    assert {metric: sample["status"] for (metric, _variant), sample in found.items()} == {
+        "throughput": status,
+        "round_trip_time": status,
+    }
+    # However it went, the servers are gone.
+    assert ended == ["4711", "iperf3", *(["4711", "sockperf"] if works else [])]
+    assert started[0] == "start net"
 
 
 def test_an_arm_without_snapshots_says_so(local_arms: Arms) -> None:
@@ -291,6 +416,17 @@ def test_redis_is_asked_from_outside(redis_server: str, address: str) -> None:
 
 def test_both_sides_know_the_same_experiments() -> None:
     assert tuple(registry.EXPERIMENTS) == names.EXPERIMENTS
+
+
+def test_time_on_a_cpu_is_counted() -> None:
+    with subprocess.Popen(["/bin/sh", "-c", "while :; do :; done"]) as busy:
+        mine = next(each for each in host.state().processes if each.pid == busy.pid)
+        before = host.cpu_s([mine])[mine]
+        time.sleep(0.5)
+        spent = host.cpu_s([mine])[mine] - before
+        busy.kill()
+    assert 0.05 < spent < 1.5
+    assert host.cpu_s([host.Process(1 << 30, 0, "none")]) == {}
 
 
 def test_no_metric_has_two_meanings() -> None:

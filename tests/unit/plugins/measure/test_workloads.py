@@ -38,6 +38,8 @@ KNOWN = {
     "syscall": 225.904,
     "fork": 1654.56,
     "context-switch": 5.469075 * 1000 / 2,
+    "memory-latency": 1.0205e9 / (8 * 64 * 1024 * 1024 / 8),
+    "memcached": 179751.0,
     "redis": 30769.23,
 }
 
@@ -73,7 +75,7 @@ def test_a_late_report_does_not_dilute_the_rate() -> None:
     assert parsed == pytest.approx(504 / 1.0020)
 
 
-@pytest.mark.parametrize("scenario", ["cpu", "memory-bandwidth"])
+@pytest.mark.parametrize("scenario", ["cpu", "memory-bandwidth", "memory-latency"])
 def test_an_iteration_that_ended_early_is_refused(scenario: str) -> None:
     longer = dataclasses.replace(SPEC, seconds=SPEC.seconds * 2)
     with pytest.raises(WorkloadError, match="it ran for"):
@@ -110,6 +112,12 @@ def test_an_output_printed_twice_is_refused(scenario: str) -> None:
     [
         ("cpu", dataclasses.replace(SPEC, vcpus=2), "1 threads instead of 2"),
         ("memory-bandwidth", dataclasses.replace(SPEC, memory_mib=1024), "blocks of 65536 KiB"),
+        ("memory-latency", dataclasses.replace(SPEC, memory_mib=1024), "blocks of 65536 KiB"),
+        (
+            "memcached",
+            dataclasses.replace(SPEC, loops={"memcached": 800}),
+            "20000 requests instead of 800",
+        ),
         (
             "syscall",
             dataclasses.replace(SPEC, loops={"syscall": 7}),
@@ -136,6 +144,8 @@ def test_other_work_than_was_asked_for_is_refused(
         ("memory-bandwidth", "(17414.39", "(27414.39"),
         ("syscall", "0.225904", "0.125904"),
         ("fork", "1654.56", "2654.56"),
+        ("memory-latency", "512.00 MiB", "513.00 MiB"),
+        ("memcached", "TPS: 179751", "TPS: 79751"),
         ("context-switch", "5.469075", "3.469075"),
     ],
 )
@@ -202,16 +212,24 @@ def test_the_tool_itself(
 ) -> None:
     """Run it: the command line is accepted, and its output is understood."""
     workload = registry.WORKLOADS[scenario]
-    loops = {"syscall": 10_000, "context-switch": 1000, "redis": 1000}
+    loops = {"syscall": 10_000, "context-switch": 1000, "redis": 1000, "memcached": 1000}
     spec = dataclasses.replace(SPEC, loops=loops, address=address, warmup=warmup)
     if scenario == "redis":
         request.getfixturevalue("redis_at")
     argv = workload.argv(spec)
-    if shutil.which(argv[0]) is None:
-        pytest.skip(f"{argv[0]} is not installed")
+    programs = ["memcached", "memcaslap"] if scenario == "memcached" else argv[:1]
+    for program in programs:
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed")
     done = subprocess.run(argv, capture_output=True, text=True, check=True, cwd="/", timeout=60)
     value = workload.parse(spec, done.stdout, done.stderr)
     assert not implausible(value, workload.low, workload.high, workload.unit)
+
+
+def test_values_that_are_not_there_are_no_work_done() -> None:
+    text = printed("memcached")[0].replace("get_misses: 0", "get_misses: 7")
+    with pytest.raises(WorkloadError, match="did not have 7"):
+        registry.WORKLOADS["memcached"].parse(SPEC, text, "")
 
 
 def test_a_counted_fork_is_a_process() -> None:
