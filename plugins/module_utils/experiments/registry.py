@@ -9,9 +9,12 @@ import typing as t
 from ansible_collections.vcompare.lab.plugins.module_utils.experiments import (
     churn,
     containment,
+    delivery,
+    density,
     footprint,
     isolation,
     snapshots,
+    ten_apps,
 )
 from ansible_collections.vcompare.lab.plugins.module_utils.experiments.base import Experiment
 
@@ -23,6 +26,9 @@ EXPERIMENTS: t.Mapping[str, Experiment] = {
         footprint.EXPERIMENT,
         churn.EXPERIMENT,
         isolation.EXPERIMENT,
+        ten_apps.EXPERIMENT,
+        density.EXPERIMENT,
+        delivery.EXPERIMENT,
         snapshots.EXPERIMENT,
         containment.EXPERIMENT,
     )
