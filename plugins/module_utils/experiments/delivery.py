@@ -150,7 +150,7 @@ def _scaled_out(
     specs: t.Sequence[InstanceSpec],
     seen: t.Callable[[], None],
 ) -> float:
-    """Make all but the first, and put them into the proxy; return the seconds until all of them were seen through it."""
+    """Make all but the first, and put them into the proxy; return the seconds until it had replies of all."""
     began = time.monotonic()
     stage.fresh_together(specs[1:])
     for place, spec in enumerate(specs[1:], start=1):

@@ -201,9 +201,7 @@ def _until_it_ends(
 def _silent(stage: Stage, specs: t.Sequence[InstanceSpec]) -> list[str]:
     """Ask every one for a correct reply; return those that gave none in time."""
     deadline_s = _REPLY_S * stage.factor
-    return [
-        spec.name for spec in specs if not resp.ping(stage.backend.address(spec), deadline_s)
-    ]
+    return [spec.name for spec in specs if not resp.ping(stage.backend.address(spec), deadline_s)]
 
 
 EXPERIMENT = Experiment(

@@ -98,8 +98,9 @@ class Stage:
         application: applications.Application = applications.REDIS,
         **changes: t.Any,
     ) -> InstanceSpec:
-        """Like :meth:`another`, and lay it ready: of several that are thought of before any is made, two could otherwise
-        be given the same address.
+        """Like :meth:`another`, and lay it ready.
+
+        Of several that are only thought of before the first is made, two could be given the same address.
         """
         spec = self.another(tag, application, **changes)
         self.backend.prepare(spec)
