@@ -21,6 +21,9 @@ EXPERIMENTS: tuple[str, ...] = (
     "network",
     "churn",
     "isolation",
+    "ten-apps",
+    "density",
+    "delivery",
     "snapshots",
     "containment",
 )

@@ -19,6 +19,7 @@ SCENARIO_TITLES: t.Mapping[str, str] = {
     "fork": "Processes",
     "context-switch": "Context switches",
     "redis": "Redis",
+    "ten-apps": "Ten applications",
 }
 
 

@@ -24,8 +24,6 @@ import threading
 import time
 import typing as t
 
-REQUEST = b"PING\r\n"
-REPLY = b"+PONG\r\n"
 INTERVAL_S = 0.004
 STARVED_S = 0.05
 
@@ -56,6 +54,30 @@ _NOT_YET = frozenset(
         errno.EINTR,
     }
 )
+
+
+@dataclasses.dataclass(frozen=True)
+class Question:
+    """What an application is asked, and how its correct reply begins, which is one line.
+
+    :param reply: its beginning; all of it where it has the line's end.
+    """
+
+    request: bytes
+    reply: bytes
+
+    def answered(self, received: bytes) -> bool:
+        """Say whether what came is the correct reply, whole."""
+        return received.startswith(self.reply) and received.find(b"\n") == len(received) - 1
+
+    def hopeful(self, received: bytes) -> bool:
+        """Say whether what came may become the correct reply."""
+        if len(received) < len(self.reply):
+            return self.reply.startswith(received)
+        return received.startswith(self.reply) and b"\n" not in received
+
+
+PING = Question(b"PING\r\n", b"+PONG\r\n")
 
 
 class NotReady(Exception):
@@ -114,6 +136,7 @@ class Poller:
     :param address: IPv4 address.
     :param interval_s: seconds between polls.
     :param avoid_cpus: CPUs of the instance; the polling thread keeps off them if there are others.
+    :param question: what is asked; redis' PING when nothing is said.
     """
 
     def __init__(
@@ -122,8 +145,10 @@ class Poller:
         port: int,
         interval_s: float = INTERVAL_S,
         avoid_cpus: t.Collection[int] = (),
+        question: Question = PING,
     ) -> None:
         self.target = (address, port)
+        self.question = question
         self.interval_s = interval_s
         self.avoid_cpus = frozenset(avoid_cpus)
         self._cancel = threading.Event()
@@ -222,7 +247,7 @@ class Poller:
                 if code:
                     raise OSError(code, os.strerror(code))
                 attempt.connected = True
-                attempt.sock.send(REQUEST)
+                attempt.sock.send(self.question.request)
                 del self._connecting[number]
                 self._waiting[number] = attempt
                 self._epoll.modify(number, select.EPOLLIN)
@@ -233,9 +258,9 @@ class Poller:
             self._drop(attempt)
             return False
         attempt.received += data
-        if attempt.received == REPLY:
+        if self.question.answered(attempt.received):
             return True
-        if data and REPLY.startswith(attempt.received):
+        if data and self.question.hopeful(attempt.received):
             return False
         if attempt.received:
             self._wrong += 1

@@ -7,14 +7,17 @@ from __future__ import annotations
 import threading
 import time
 
-from ansible_collections.vcompare.lab.plugins.module_utils import neighbour, readiness
+from ansible_collections.vcompare.lab.plugins.module_utils import (
+    applications,
+    neighbour,
+    readiness,
+)
 from ansible_collections.vcompare.lab.plugins.module_utils.backends import cpuset
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
     Backend,
     BackendError,
     InstanceSpec,
 )
-from ansible_collections.vcompare.lab.plugins.module_utils.workloads import startup
 
 # Deadlines in seconds on an ordinary machine.
 CREATE_S = 60.0
@@ -32,20 +35,26 @@ def start(
     spec: InstanceSpec,
     factor: float,
     interval_s: float = readiness.INTERVAL_S,
+    application: applications.Application = applications.REDIS,
 ) -> readiness.Readiness:
     """Make a prepared instance, and watch from outside while that goes on.
 
     :param interval_s: seconds between looks; each costs the instance something, too.
     :param factor: how much slower than an ordinary machine the host may be.
+    :param application: what its command starts, and so is asked for.
     :raises BackendError: it could not be made, or never replied; with how far it came.
     """
     address = backend.address(spec)
-    if readiness.answers(address, startup.PORT):
+    if readiness.answers(address, application.port):
         raise AlreadyAnswered(
-            f"something answers at {address}:{startup.PORT} before the instance was made"
+            f"something answers at {address}:{application.port} before the instance was made"
         )
     poller = readiness.Poller(
-        address, startup.PORT, interval_s, avoid_cpus=cpuset.parse(cpuset.of(spec))
+        address,
+        application.port,
+        interval_s,
+        avoid_cpus=cpuset.parse(cpuset.of(spec)),
+        question=application.question,
     )
     outcome: list[readiness.Readiness | Exception] = []
     with neighbour.noticed_quickly(address):

@@ -15,6 +15,10 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol imp
 FIRST, LAST = 16, 250
 
 
+class NoAddress(BackendError):
+    """All addresses are taken: a limit of ours, and not of the technology."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Subnet:
     """Where the instances of a technology live.
@@ -48,7 +52,7 @@ class Subnet:
             address = str(network[FIRST + (start + step) % count])
             if address not in taken:
                 return address
-        raise BackendError(
+        raise NoAddress(
             f"{name}: all {count} addresses of {self.network} are taken",
             remedy="Remove instances that are not needed any more (state: absent).",
         )

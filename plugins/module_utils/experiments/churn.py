@@ -77,7 +77,7 @@ def _left(stage: Stage, came: t.Collection[host.Process]) -> list[str]:
 
 def burst(stage: Stage) -> t.Iterator[Figure]:
     """Make several at once, until the last of them has replied; they share all CPUs of the host."""
-    specs = [stage.another(f"burst{number}", unlimited=True) for number in range(_AT_ONCE)]
+    specs = [stage.prepared(f"burst{number}", unlimited=True) for number in range(_AT_ONCE)]
     times = stage.fresh_together(specs)
     for spec in specs:
         stage.gone(spec)

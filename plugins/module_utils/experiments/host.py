@@ -39,10 +39,12 @@ class State:
 
     :param available_mib: what its kernel can give without swapping; in a control domain of Xen with the memory that
         the hypervisor still has.
+    :param hypervisor_mib: the hypervisor's part of that; None where there is none below this kernel.
     """
 
     available_mib: float
     processes: frozenset[Process]
+    hypervisor_mib: float | None = None
 
     def new_processes(self, earlier: State) -> list[Process]:
         """Return the processes that came since, without our own and those of passing work."""
@@ -67,15 +69,27 @@ def state() -> State:
     available = freed.available_mib()
     if not available:
         raise BackendError("this host does not say how much memory is available (/proc/meminfo)")
-    return State(available + _hypervisor_free_mib(), frozenset(_processes()))
+    below = _hypervisor_free_mib()
+    return State(available + (below or 0), frozenset(_processes()), below)
 
 
-def _hypervisor_free_mib() -> int:
+def total_mib() -> int:
+    """Return the memory that this host's kernel has.
+
+    :raises BackendError: it doesn't say.
+    """
+    for line in (_PROC / "meminfo").read_text(encoding="ascii").splitlines():
+        if line.startswith("MemTotal:"):
+            return int(line.split()[1]) >> 10
+    raise BackendError("this host does not say how much memory it has (/proc/meminfo)")
+
+
+def _hypervisor_free_mib() -> int | None:
     try:
         if _HYPERVISOR.read_text(encoding="ascii").strip() != "xen":
-            return 0
+            return None
     except OSError:
-        return 0
+        return None
     said = host_run(["xl", "info", "free_memory"], 120, "asking Xen for its free memory").stdout
     try:
         return int(said)

@@ -9,11 +9,14 @@ import typing as t
 from ansible_collections.vcompare.lab.plugins.module_utils.experiments import (
     churn,
     containment,
+    delivery,
+    density,
     disk,
     footprint,
     isolation,
     network,
     snapshots,
+    ten_apps,
 )
 from ansible_collections.vcompare.lab.plugins.module_utils.experiments.base import Experiment
 
@@ -27,6 +30,9 @@ EXPERIMENTS: t.Mapping[str, Experiment] = {
         network.EXPERIMENT,
         churn.EXPERIMENT,
         isolation.EXPERIMENT,
+        ten_apps.EXPERIMENT,
+        density.EXPERIMENT,
+        delivery.EXPERIMENT,
         snapshots.EXPERIMENT,
         containment.EXPERIMENT,
     )

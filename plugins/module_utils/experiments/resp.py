@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import socket
 import time
+import typing as t
 
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import BackendError
 from ansible_collections.vcompare.lab.plugins.module_utils.workloads import startup
@@ -21,13 +22,15 @@ _PAUSE_S = 0.02
 def ask(address: str, words: str, timeout_s: float) -> str:
     """Send an inline command until there is a reply; return it without its type's sign and line ends.
 
+    The items of a list are lines.
+
     :raises BackendError: there was none in time, or redis says that it is an error.
     """
     deadline = time.monotonic() + timeout_s
     trouble = "nothing was tried"
     while time.monotonic() < deadline:
         try:
-            reply = _once(address, words, min(_TRY_S, timeout_s))
+            reply = once(address, words, min(_TRY_S, timeout_s))
         except OSError as error:
             trouble = str(error)
             time.sleep(_PAUSE_S)
@@ -40,19 +43,32 @@ def ask(address: str, words: str, timeout_s: float) -> str:
     )
 
 
-def _once(address: str, words: str, timeout_s: float) -> str:
+def once(address: str, words: str, timeout_s: float, port: int = startup.PORT) -> str:
+    """Send an inline command once; return the reply with its type's sign.
+
+    :raises OSError: there was none.
+    """
     with (
-        socket.create_connection((address, startup.PORT), timeout=timeout_s) as connection,
+        socket.create_connection((address, port), timeout=timeout_s) as connection,
         connection.makefile("rb") as lines,
     ):
         connection.sendall(words.encode() + b"\r\n")
-        first = lines.readline()
-        if not first.endswith(b"\r\n"):
-            raise ConnectionResetError("the connection ended before the reply did")
-        text = first.decode(errors="replace").rstrip("\r\n")
-        if not text.startswith("$") or text == "$-1":
-            return text
-        return "$" + lines.read(int(text[1:])).decode(errors="replace")
+        return _reply(lines)
+
+
+def _reply(lines: t.BinaryIO) -> str:
+    first = lines.readline()
+    if not first.endswith(b"\r\n"):
+        raise ConnectionResetError("the connection ended before the reply did")
+    text = first.decode(errors="replace").rstrip("\r\n")
+    if text.startswith("*"):
+        return "*" + "\n".join(_reply(lines)[1:] for _item in range(int(text[1:])))
+    if not text.startswith("$") or text == "$-1":
+        return text
+    body = lines.read(int(text[1:]) + 2)
+    if not body.endswith(b"\r\n"):
+        raise ConnectionResetError("the connection ended before the reply did")
+    return "$" + body[:-2].decode(errors="replace")
 
 
 def ping(address: str, timeout_s: float) -> bool:

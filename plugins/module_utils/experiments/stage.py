@@ -9,7 +9,12 @@ import contextlib
 import dataclasses
 import typing as t
 
-from ansible_collections.vcompare.lab.plugins.module_utils import neighbour, readiness, starting
+from ansible_collections.vcompare.lab.plugins.module_utils import (
+    applications,
+    neighbour,
+    readiness,
+    starting,
+)
 from ansible_collections.vcompare.lab.plugins.module_utils.backends import cpuset, registry
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
     Backend,
@@ -21,7 +26,6 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol imp
 )
 from ansible_collections.vcompare.lab.plugins.module_utils.evidence import Evidence
 from ansible_collections.vcompare.lab.plugins.module_utils.experiments import host
-from ansible_collections.vcompare.lab.plugins.module_utils.workloads import startup
 
 _DESTROY_S = 60.0
 
@@ -52,10 +56,14 @@ class Stage:
         self.images = dict(images or {})
         # the names of further instances, in the order in which they were thought of
         self.company: dict[str, InstanceSpec] = {}
+        # what the further ones carry
+        self._applications: dict[str, applications.Application] = {}
         self._beside: InstanceSpec | None = None
         # processes of the host's own, for what is done from outside: (backend, name)
         self._outside: list[tuple[Backend, str]] = []
         self._reached = {spec.name}
+        # what a step leaves for a later one of the same experiment
+        self.notes: dict[str, t.Any] = {}
 
     def run(self, argv: t.Sequence[str], timeout_s: float, name: str = "") -> Result:
         """Run a command in the instance, or in another one of ours; keep it as evidence.
@@ -70,7 +78,12 @@ class Stage:
         self.evidence.keep_result(argv, result)
         return result
 
-    def another(self, tag: str, **changes: t.Any) -> InstanceSpec:
+    def another(
+        self,
+        tag: str,
+        application: applications.Application = applications.REDIS,
+        **changes: t.Any,
+    ) -> InstanceSpec:
         """Return the specification of one more instance, which goes at the end of the turn with everything else.
 
         It has no data disk, whatever the first one has, unless one is asked for.
@@ -78,8 +91,23 @@ class Stage:
         changes = {"data_mib": 0, **changes}
         spec = dataclasses.replace(self.spec, name=f"{self.spec.name}-{tag}", command=(), **changes)
         address = self.backend.address(spec)
-        spec = dataclasses.replace(spec, command=startup.command(address))
+        spec = dataclasses.replace(spec, command=application.command(address))
         self.company[spec.name] = spec
+        self._applications[spec.name] = application
+        return spec
+
+    def prepared(
+        self,
+        tag: str,
+        application: applications.Application = applications.REDIS,
+        **changes: t.Any,
+    ) -> InstanceSpec:
+        """Like :meth:`another`, and lay it ready.
+
+        Of several that are only thought of before the first is made, two could be given the same address.
+        """
+        spec = self.another(tag, application, **changes)
+        self.backend.prepare(spec)
         return spec
 
     def beside(self) -> InstanceSpec:
@@ -110,27 +138,33 @@ class Stage:
             return list(pool.map(lambda spec: self._started(spec, interval_s), specs))
 
     def _started(self, spec: InstanceSpec, interval_s: float = readiness.INTERVAL_S) -> float:
-        ready = starting.start(self.backend, spec, self.factor, interval_s)
+        application = self._applications.get(spec.name, applications.REDIS)
+        ready = starting.start(self.backend, spec, self.factor, interval_s, application)
         self.evidence.keep(f"{spec.name}: {ready.text()}\n")
         return ready.elapsed_s
 
-    def outside(self, tag: str, command: t.Sequence[str] = ()) -> InstanceSpec:
+    def outside(
+        self, tag: str, command: t.Sequence[str] | t.Callable[[str], t.Sequence[str]] = ()
+    ) -> InstanceSpec:
         """Have a process of the host's own, in the same root file system, on other CPUs than the instance's.
 
         What an experiment does from outside (load, probes, a proxy) so is the same program from the same file on every
         host. It goes at the end of the turn.
 
-        :param command: what it runs; it idles without one. See :meth:`run_outside`.
+        :param command: what it runs, or makes that of the address that it has; it idles without one. See
+            :meth:`run_outside`.
         """
         backend = registry.backend(registry.own_arm())
         spec = dataclasses.replace(
             self.spec,
             name=f"{self.spec.name}-{tag}",
-            command=tuple(command),
+            command=(),
             cpuset=self.other_cpus(),
             options={},
             data_mib=0,
         )
+        words = command(backend.address(spec)) if callable(command) else command
+        spec = dataclasses.replace(spec, command=tuple(words))
         self._outside.append((backend, spec.name))
         backend.prepare(spec)
         backend.create(spec, starting.CREATE_S * self.factor)
@@ -141,8 +175,7 @@ class Stage:
 
         :param timeout_s: on an ordinary machine.
         """
-        backend = next(backend for backend, name in self._outside if name == spec.name)
-        result = backend.run(spec.name, argv, timeout_s * self.factor)
+        result = self.backend_outside(spec).run(spec.name, argv, timeout_s * self.factor)
         self.evidence.keep_result(argv, result)
         return result
 
@@ -151,6 +184,10 @@ class Stage:
         mine = next(each for each in self._outside if each[1] == spec.name)
         mine[0].destroy(spec.name, _DESTROY_S * self.factor)
         self._outside.remove(mine)
+
+    def backend_outside(self, spec: InstanceSpec) -> Backend:
+        """Return the arm that what :meth:`outside` started belongs to."""
+        return next(backend for backend, name in self._outside if name == spec.name)
 
     def image(self, role: str) -> Image:
         """Return a further image.
@@ -167,6 +204,7 @@ class Stage:
         """Take one of them away now."""
         self.backend.destroy(spec.name, _DESTROY_S * self.factor)
         self.company.pop(spec.name, None)
+        self._applications.pop(spec.name, None)
         self._reached.discard(spec.name)
         if self._beside is not None and self._beside.name == spec.name:
             self._beside = None

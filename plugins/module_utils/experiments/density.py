@@ -1,0 +1,213 @@
+# Copyright: the vcompare contributors
+# GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""How many instances one host carries: they come one after the other, until something ends it.
+
+It ends with the first that can't be made, with the first that does not reply in time any more while all of them are
+asked, when the host's memory is down to its reserve, or with a thousand. Each of these is an answer. The time that a
+profile has for it, and our own addresses, are none: what was reached by then is no limit of the host's, so the count is
+refused, and the projection from what each took stands beside it under a name of its own.
+
+With ``stock`` limits the host is as it is delivered. With ``tuned`` ones (limits.py) it is asked again only where
+something that they change may have ended it: what ended by memory would end there once more.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+import typing as t
+
+from ansible_collections.vcompare.lab.plugins.module_utils.backends import cpuset
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.network import NoAddress
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
+    BackendError,
+    InstanceSpec,
+    NotPossible,
+)
+from ansible_collections.vcompare.lab.plugins.module_utils.experiments import crowd, limits, resp
+from ansible_collections.vcompare.lab.plugins.module_utils.experiments.base import (
+    LATER,
+    Experiment,
+    Figure,
+    Metric,
+    Stage,
+    Step,
+    answer,
+)
+
+NAME = "density"
+STOCK, TUNED = "stock", "tuned"
+THOUSAND = 1000
+
+# All of them are asked after so many more, and each must reply within so long (on an ordinary machine).
+_ASKED_AFTER = 10
+_REPLY_S = 1.0
+# For each second of a workload's iteration.
+_LONGEST_S = 300.0
+
+MEMORY, FAILURE, SERVICE, ALL, TIME, ADDRESSES = (
+    "the host's memory",
+    "a failure",
+    "the service level",
+    "a thousand",
+    "the time",
+    "our addresses",
+)
+# Ends that say something of the host, and those that other limits of its kernel may move.
+_OF_THE_HOST = frozenset({MEMORY, FAILURE, SERVICE, ALL})
+_BY_LIMITS = frozenset({FAILURE, SERVICE})
+
+
+def metrics(variant: str) -> tuple[Metric, ...]:
+    """Return what a variant gives: instances, projected, memory of each, whether a thousand replied."""
+    return (
+        Metric(NAME, "instances", "count", "higher", 0.0, 1e6, variant),
+        Metric(NAME, "projected_instances", "count", "higher", 0.0, 1e9, variant),
+        Metric(NAME, "marginal_memory", "MiB", "lower", 0.0, 1e6, variant),
+        dataclasses.replace(answer(NAME, "thousand_served"), variant=variant),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """How it went.
+
+    :param served: how many replied the last time that all of them were asked and did.
+    :param end: what ended it (a word of this module), and ``text`` how that was seen.
+    """
+
+    served: int
+    end: str
+    text: str
+    memory: crowd.Memory
+
+    @property
+    def projection(self) -> str:
+        """What would be, in words."""
+        count = self.memory.projected()
+        return (
+            "there is no projection, since no two counts were seen"
+            if count is None
+            else f"PROJECTION from the memory that each took: {count}"
+        )
+
+    @property
+    def words(self) -> str:
+        """All of it as a sentence."""
+        return f"{self.served} replied; it was ended by {self.end}: {self.text}"
+
+
+def figures(outcome: Outcome, variant: str) -> t.Iterator[Figure]:
+    """Judge an outcome.
+
+    :raises NotPossible: for what only would be a projection, with that projection.
+    """
+    instances, projected, marginal, thousand = metrics(variant)
+    each, count = outcome.memory.marginal_mib(), outcome.memory.projected()
+    said = f"{outcome.words}; {outcome.memory.text}"
+    if each is not None and each > 0:
+        yield Figure(marginal, each, f"by regression: {said}")
+    if count is not None:
+        yield Figure(projected, count, f"a projection, not a count: {said}")
+    if outcome.end in _OF_THE_HOST:
+        yield Figure(instances, outcome.served, said)
+    if outcome.end == ALL:
+        yield Figure(thousand, 1.0, said)
+    elif outcome.end in _BY_LIMITS:
+        yield Figure(thousand, 0.0, said)
+    raise NotPossible(f"{outcome.words}. {outcome.projection}")
+
+
+def stock(stage: Stage) -> t.Iterator[Figure]:
+    """With limits as they are."""
+    outcome = _filled(stage, STOCK)
+    stage.notes[NAME] = outcome
+    yield from figures(outcome, STOCK)
+
+
+def tuned(stage: Stage) -> t.Iterator[Figure]:
+    """With limits raised, where that may change anything."""
+    before = stage.notes.get(NAME)
+    if before is None:
+        raise NotPossible("it did not come to an end with stock limits, which it is held against")
+    if before.end not in _BY_LIMITS:
+        raise NotPossible(
+            f"not measured: with stock limits it was ended by {before.end}, which no limit of the kernel changes"
+        )
+    with limits.raised() as changed:
+        outcome = _filled(stage, TUNED)
+        outcome = dataclasses.replace(outcome, text=f"{outcome.text} (with {changed})")
+    yield from figures(outcome, TUNED)
+
+
+def _filled(stage: Stage, variant: str) -> Outcome:
+    """Make instances until something ends it, and take all of them away again."""
+    memory = crowd.Memory(crowd.SMALLEST_MIB, stage.backend.own_kernel)
+    made: list[InstanceSpec] = []
+    try:
+        memory.look(0)
+        served, end, text = _until_it_ends(stage, variant, memory, made)
+    finally:
+        for spec in reversed(made):
+            stage.gone(spec)
+    return Outcome(served, end, text, memory)
+
+
+def _until_it_ends(
+    stage: Stage, variant: str, memory: crowd.Memory, made: list[InstanceSpec]
+) -> tuple[int, str, str]:
+    """Return how many replied when all were asked last, what ended it, and how that was seen."""
+    longest_s = _LONGEST_S * stage.seconds
+    began = time.monotonic()
+    everywhere = cpuset.render(cpuset.online())
+    end = text = ""
+    served = count = 0
+    while not end:
+        if count >= THOUSAND:
+            end, text = ALL, "more were not tried"
+        elif time.monotonic() - began > longest_s:
+            end, text = TIME, f"{longest_s:g} s are what the profile has for it"
+        elif why := memory.refusal():
+            end, text = MEMORY, why
+        else:
+            try:
+                # Any CPU of the host: it is the host that is filled.
+                spec = stage.another(
+                    f"{variant}{count}", memory_mib=crowd.SMALLEST_MIB, cpuset=everywhere
+                )
+                made.append(spec)
+                stage.fresh(spec)
+                count += 1
+                memory.look(count)
+            except NoAddress as error:
+                end, text = ADDRESSES, error.message
+            except BackendError as error:
+                end, text = FAILURE, error.message
+        if end or count % _ASKED_AFTER == 0:
+            silent = _silent(stage, made[:count])
+            if silent:
+                # What ended it comes second to what it had done to the others.
+                why = f", after {text}" if text else ""
+                end = SERVICE
+                text = (
+                    f"of {count} instances {len(silent)} did not reply within {_REPLY_S * stage.factor:g} s"
+                    f" ({', '.join(silent[:3])}){why}"
+                )
+            else:
+                served = count
+    return served, end, text
+
+
+def _silent(stage: Stage, specs: t.Sequence[InstanceSpec]) -> list[str]:
+    """Ask every one for a correct reply; return those that gave none in time."""
+    deadline_s = _REPLY_S * stage.factor
+    return [spec.name for spec in specs if not resp.ping(stage.backend.address(spec), deadline_s)]
+
+
+EXPERIMENT = Experiment(
+    NAME,
+    (
+        Step(LATER, metrics(STOCK), stock, company=True),
+        Step(LATER, metrics(TUNED), tuned, company=True),
+    ),
+)
