@@ -18,6 +18,9 @@ SCENARIO_TITLES: t.Mapping[str, str] = {
     "fork": "Processes",
     "context-switch": "Context switches",
     "redis": "Redis",
+    "image-history": "Versions of a state",
+    "image-build": "Building an image",
+    "consistency": "The same everywhere",
 }
 
 

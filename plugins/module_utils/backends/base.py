@@ -10,6 +10,7 @@ import time
 import typing as t
 
 from ansible_collections.vcompare.lab.plugins.module_utils.backends import cpuset, proofs
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.making import Builder, Versions
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.marker import (
     check_name,
     check_owner,
@@ -87,6 +88,7 @@ class Base:
 
     arm = ""
     own_kernel = False
+    untraced = "not traced: what the kernel does in the context of other tasks"
     subnet = Subnet("127.0.0.0/24")
 
     def __init__(
@@ -169,6 +171,18 @@ class Base:
     def files(self, name: str) -> t.Sequence[str]:
         """Return the files and folders of the host that belong to one instance alone."""
         return [str(self.store.folder(check_name(name)))]
+
+    def tasks(self, name: str) -> t.Mapping[int, str]:
+        """Return the tasks (threads) of the host that do an instance's work, by number, with what they are."""
+        raise NotPossible(f"{self.arm} does not say which of the host's tasks work for an instance")
+
+    def versions(self, spec: InstanceSpec, names: t.Sequence[str]) -> Versions:
+        """Return what keeps versions of a state, which belong to an instance."""
+        raise NotPossible(f"{self.arm} keeps no versions of a state")
+
+    def builder(self, spec: InstanceSpec) -> Builder:
+        """Return what builds images, which belong to an instance."""
+        raise NotPossible(f"{self.arm} builds no images")
 
     def save(self, name: str, timeout_s: float) -> str:
         """Keep a running instance with its memory in a file, and end it; return the file's path."""

@@ -8,8 +8,11 @@ import typing as t
 
 from ansible_collections.vcompare.lab.plugins.module_utils.experiments import (
     churn,
+    consistency,
     containment,
     footprint,
+    image_build,
+    image_history,
     isolation,
     snapshots,
 )
@@ -23,6 +26,9 @@ EXPERIMENTS: t.Mapping[str, Experiment] = {
         footprint.EXPERIMENT,
         churn.EXPERIMENT,
         isolation.EXPERIMENT,
+        image_history.EXPERIMENT,
+        image_build.EXPERIMENT,
+        consistency.EXPERIMENT,
         snapshots.EXPERIMENT,
         containment.EXPERIMENT,
     )
