@@ -49,10 +49,10 @@ FACTS: t.Mapping[str, str] = {
     "settings of memory": "cd /proc/sys/vm && head -n 1 overcommit_memory swappiness max_map_count",
 }
 _MARK = "vcompare-fact:"
-# Path → what is done to it; both are in the tree that the digest covers.
+# Path → what is done to it; both are in the tree that the digest covers, and in a folder that only the image has.
 PLANTED: t.Mapping[str, str] = {
-    "./etc/vcompare-drift": "echo drift > /etc/vcompare-drift",
-    "./etc/passwd": "chmod 666 /etc/passwd",
+    "./usr/lib/vcompare/drift": "echo drift > /usr/lib/vcompare/drift",
+    "./usr/lib/vcompare/sshd_config": "chmod 666 /usr/lib/vcompare/sshd_config",
 }
 # As the quick digest sees the tree (roles/guest_image/files/digest.sh), without the folders that it leaves out.
 _LISTING = (
