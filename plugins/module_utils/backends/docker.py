@@ -109,6 +109,7 @@ class Docker(Base):
 
     arm = "docker"
     subnet = network.DOCKER
+    default_url = DEFAULT_URL
 
     _client: t.Any = None
 
@@ -117,8 +118,8 @@ class Docker(Base):
         if not HAS_DOCKER:
             raise BackendError(f"docker: {DOCKER_MISSING}", "Install python3-docker on the host.")
         if self._client is None:
-            url = str(self.options.get("base_url") or DEFAULT_URL)
-            with _errors(f"docker: connecting to {url}"):
+            url = str(self.options.get("base_url") or self.default_url)
+            with _errors(f"{self.arm}: connecting to {url}"):
                 self._client = docker.APIClient(base_url=url, version="auto", timeout=timeout_s)
         self._client.timeout = max(timeout_s, 1.0)
         return self._client
