@@ -155,7 +155,11 @@ class DiskBuilder:
                 (context / folder / path).write_text(text, encoding="utf-8")
         # In mounts and processes of its own: whatever ends it, nothing stays mounted.
         own = ("unshare", "--mount", "--pid", "--fork", "--kill-child")
-        variables = [f"BASE={self.image.rootfs}", f"IMAGE={self._image(tag)}", f"ROOT={context}/root"]
+        variables = [
+            f"BASE={self.image.rootfs}",
+            f"IMAGE={self._image(tag)}",
+            f"ROOT={context}/root",
+        ]
         script = f"set -eu; umask 022; cd '{context}'\n{self.recipe}"
         argv = [*own, "env", *variables, "/bin/sh", "-c", script]
         host_run(argv, timeout_s, f"building {tag}", remedy="See that the disk has room (df).")

@@ -71,4 +71,6 @@ class Builder(t.Protocol):
 
 def lines(recipe: str) -> int:
     """Return how many lines a recipe has that say something."""
-    return sum(1 for line in recipe.splitlines() if line.strip() and not line.lstrip().startswith("#"))
+    return sum(
+        1 for line in recipe.splitlines() if line.strip() and not line.lstrip().startswith("#")
+    )

@@ -75,7 +75,7 @@ ARMS: tuple[str, ...] = tuple(arm for arm in MEASURED_ARMS if arm not in (AGAIN,
 
 # The name of the sub-dictionary with an arm's own options; an arm without one has no options.
 OPTION_GROUPS: dict[str, str] = {
-    arm: arm.partition("-")[0] for arm in ARMS if arm not in ("bare", "xen-dom0")
+    arm: arm.partition("-")[0] for arm in ARMS if arm not in ("bare", "podman", "xen-dom0")
 }
 
 

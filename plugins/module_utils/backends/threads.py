@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import typing as t
 from pathlib import Path
 
@@ -75,6 +76,6 @@ def with_argument(option: str, value: str, proc: Path = PROC) -> Threads:
     found: Threads = {}
     for folder in _processes(proc):
         words = _read(folder / "cmdline").split("\0")
-        if (option, value) in zip(words, words[1:], strict=False):
+        if (option, value) in itertools.pairwise(words):
             found.update(of_process(int(folder.name), proc))
     return found

@@ -29,7 +29,7 @@ DRIFT = answer(NAME, "drift_found")
 
 _DIGEST = "/usr/lib/vcompare/digest"
 _DIGEST_S = 120.0
-# What an application sees of where it runs, and how it is read. Never what is an instance's own (its name, its address).
+# What an application sees of where it runs, and how it is read. Never what is an instance's own, like its name.
 FACTS: t.Mapping[str, str] = {
     "kernel": "uname -srvm",
     "processor": "grep -m 1 '^model name' /proc/cpuinfo",
@@ -41,9 +41,9 @@ FACTS: t.Mapping[str, str] = {
     "users": "cat /proc/self/uid_map /proc/self/gid_map",
     "capabilities": "grep ^Cap /proc/self/status",
     "system calls' filter": "grep ^Seccomp: /proc/self/status",
-    "locale": "echo \"$LANG $LC_ALL\"; cat /etc/default/locale",
+    "locale": 'echo "$LANG $LC_ALL"; cat /etc/default/locale',
     "time zone": "date +%Z; cat /etc/timezone",
-    "search path": "echo \"$PATH\"",
+    "search path": 'echo "$PATH"',
     "mounts": "cut -d' ' -f2,3 /proc/self/mounts | sort",
     "settings of the network": "cd /proc/sys/net && head -n 1 core/somaxconn ipv4/tcp_rmem ipv4/ip_local_port_range",
     "settings of memory": "cd /proc/sys/vm && head -n 1 overcommit_memory swappiness max_map_count",
@@ -58,7 +58,8 @@ PLANTED: t.Mapping[str, str] = {
 _LISTING = (
     "cd / && find ./etc ./usr ./opt ./srv ./var/lib/dpkg -xdev"
     " \\( -path ./etc/hosts -o -path ./etc/hostname -o -path ./etc/resolv.conf -o -path ./etc/mtab \\) -prune"
-    " -o \\( -type d -printf '%p d %m %U %G\\n' -o -type f -printf '%p f %m %U %G %s\\n' -o -printf '%p %y %U %G %l\\n' \\)"
+    " -o \\( -type d -printf '%p d %m %U %G\\n' -o -type f -printf '%p f %m %U %G %s\\n'"
+    " -o -printf '%p %y %U %G %l\\n' \\)"
 )
 
 

@@ -78,10 +78,12 @@ def kept(stage: Stage) -> t.Iterator[Figure]:
         stage.gone(spec)
     sizes = [versions.size(version) for version in VERSIONS]
     yield Figure(
-        BYTES, statistics.median(sizes), f"each takes {_words(sizes)} B for {STATE_BYTES} B of state"
+        BYTES,
+        statistics.median(sizes),
+        f"each takes {_words(sizes)} B for {STATE_BYTES} B of state",
     )
-    said = versions.listed(VERSIONS[-1])
-    yield Figure(LISTED, float(in_order(said)), f"the latest first: {said!r}")
+    history = versions.listed(VERSIONS[-1])
+    yield Figure(LISTED, float(in_order(history)), f"the latest first: {history!r}")
     yield _rolled_back(stage, versions, digests)
     before, after = versions.moved(VERSIONS[-1], _MOVE_S * stage.factor)
     yield Figure(

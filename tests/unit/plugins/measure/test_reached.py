@@ -44,7 +44,7 @@ def test_what_was_lost_is_counted(tmp_path: pathlib.Path) -> None:
 def test_a_kernel_without_the_tracer_says_so(tmp_path: pathlib.Path) -> None:
     (tmp_path / "available_tracers").write_text("blk nop\n")
     with (
-        pytest.raises(NotPossible, match="no function tracer.*blk, nop"),
+        pytest.raises(NotPossible, match=r"no function tracer.*blk, nop"),
         tracing.Tracer([1], root=tmp_path),
     ):
         pass

@@ -273,7 +273,9 @@ def test_layers_of_a_disk_are_kept_and_moved(tmp_path: pathlib.Path) -> None:
 
     class Machine:
         store, second_disk = Store(), "/dev/vdb"
-        switched: list[str] = []
+
+        def __init__(self) -> None:
+            self.switched: list[str] = []
 
         def with_disk(self, path: str) -> dict[str, Any]:
             return {"disk": path}
