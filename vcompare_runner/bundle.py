@@ -62,7 +62,7 @@ class Profile(_Model):
     others: dict[str, list[str]] = {}
 
     def measured_by(self, scenario: str) -> list[str]:
-        """Return the names of profiles that have a scenario, the shortest first; those that check ourselves left out."""
+        """Return the names of profiles that have a scenario, the shortest first, without those of ourselves."""
         return [
             name
             for name, scenarios in self.others.items()

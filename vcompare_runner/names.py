@@ -24,17 +24,21 @@ EXPERIMENTS: tuple[str, ...] = (
     "ten-apps",
     "density",
     "delivery",
+    "image-history",
+    "image-build",
+    "consistency",
     "snapshots",
     "containment",
 )
 
 # The order in which arms are shown; an arm that is not here comes after these, by name.
-ARMS: tuple[str, ...] = (BARE, "docker", "kvm", "xen-dom0", "xen-pv", "xen-pvh")
+ARMS: tuple[str, ...] = (BARE, "docker", "podman", "kvm", "xen-dom0", "xen-pv", "xen-pvh")
 
 # docs/contracts.md, "Inventory": the arms of a host follow from its groups.
 ARMS_OF_GROUP: t.Mapping[str, tuple[str, ...]] = {
     "bare_hosts": (BARE, AGAIN, PLANTED),
     "docker_hosts": ("docker",),
+    "podman_hosts": ("podman",),
     "kvm_hosts": ("kvm",),
     "xen_hosts": ("xen-dom0", "xen-pv", "xen-pvh"),
 }

@@ -20,6 +20,9 @@ SCENARIO_TITLES: t.Mapping[str, str] = {
     "context-switch": "Context switches",
     "redis": "Redis",
     "ten-apps": "Ten applications",
+    "image-history": "Versions of a state",
+    "image-build": "Building an image",
+    "consistency": "The same everywhere",
 }
 
 

@@ -141,6 +141,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable):
             "lab_nodes",
             "bare_hosts",
             "docker_hosts",
+            "podman_hosts",
             "kvm_hosts",
             "xen_hosts",
         ):

@@ -33,7 +33,7 @@ options:
       - The technology.
     type: str
     required: true
-    choices: [bare, docker, kvm, xen-dom0, xen-pv, xen-pvh]
+    choices: [bare, docker, podman, kvm, xen-dom0, xen-pv, xen-pvh]
   state:
     description:
       - With V(present), the instance is there and runs.
@@ -469,7 +469,7 @@ def main() -> None:
             "arm": {
                 "type": "str",
                 "required": True,
-                "choices": ["bare", "docker", "kvm", "xen-dom0", "xen-pv", "xen-pvh"],
+                "choices": ["bare", "docker", "podman", "kvm", "xen-dom0", "xen-pv", "xen-pvh"],
             },
             "state": {
                 "type": "str",

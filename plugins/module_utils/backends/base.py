@@ -14,6 +14,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends import (
     data_disk,
     proofs,
 )
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.making import Builder, Versions
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.marker import (
     check_name,
     check_owner,
@@ -93,6 +94,7 @@ class Base:
 
     arm = ""
     own_kernel = False
+    untraced = "not traced: what the kernel does in the context of other tasks"
     subnet = Subnet("127.0.0.0/24")
 
     def __init__(
@@ -184,6 +186,18 @@ class Base:
         """Wait for so long; whatever an instance does is done by processes of the host."""
         time.sleep(seconds)
         return 0.0
+
+    def tasks(self, name: str) -> t.Mapping[int, str]:
+        """Return the tasks (threads) of the host that do an instance's work, by number, with what they are."""
+        raise NotPossible(f"{self.arm} does not say which of the host's tasks work for an instance")
+
+    def versions(self, spec: InstanceSpec, names: t.Sequence[str]) -> Versions:
+        """Return what keeps versions of a state, which belong to an instance."""
+        raise NotPossible(f"{self.arm} keeps no versions of a state")
+
+    def builder(self, spec: InstanceSpec) -> Builder:
+        """Return what builds images, which belong to an instance."""
+        raise NotPossible(f"{self.arm} builds no images")
 
     def save(self, name: str, timeout_s: float) -> str:
         """Keep a running instance with its memory in a file, and end it; return the file's path."""

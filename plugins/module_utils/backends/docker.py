@@ -18,8 +18,10 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends import (
     data_disk,
     network,
     proofs,
+    threads,
 )
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.base import Base, Live
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.making import Builder, Versions
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.marker import DOCKER_LABEL
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.process import with_deadline
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
@@ -108,6 +110,7 @@ class Docker(Base):
 
     arm = "docker"
     subnet = network.DOCKER
+    default_url = DEFAULT_URL
 
     _client: t.Any = None
 
@@ -116,8 +119,8 @@ class Docker(Base):
         if not HAS_DOCKER:
             raise BackendError(f"docker: {DOCKER_MISSING}", "Install python3-docker on the host.")
         if self._client is None:
-            url = str(self.options.get("base_url") or DEFAULT_URL)
-            with _errors(f"docker: connecting to {url}"):
+            url = str(self.options.get("base_url") or self.default_url)
+            with _errors(f"{self.arm}: connecting to {url}"):
                 self._client = docker.APIClient(base_url=url, version="auto", timeout=timeout_s)
         self._client.timeout = max(timeout_s, 1.0)
         return self._client
@@ -274,6 +277,58 @@ class Docker(Base):
         ]
         return [*super().files(name), *(path for path in own if path)]
 
+    def versions(self, spec: InstanceSpec, names: t.Sequence[str]) -> Versions:
+        """Return what keeps versions of a container's own layer."""
+        # Imported when it is asked for, as backends are (registry.py).
+        from ansible_collections.vcompare.lab.plugins.module_utils.backends import docker_making
+
+        return docker_making.DockerVersions(self, spec)
+
+    def builder(self, spec: InstanceSpec) -> Builder:
+        """Return what builds images by a Dockerfile."""
+        from ansible_collections.vcompare.lab.plugins.module_utils.backends import docker_making
+
+        return docker_making.DockerBuilder(self, spec)
+
+    errors = staticmethod(_errors)
+
+    def has_image(self, reference: str) -> bool:
+        """Say whether there is an image of that name."""
+        return bool(self._layers(reference))
+
+    def note_image(self, name: str, reference: str) -> None:
+        """Have an image go with an instance; call it before the image is made."""
+        record = self._record(name)
+        if record is None:
+            raise BackendError(f"{self.arm}: there is no {name} that an image could belong to")
+        if reference not in record.setdefault("images", []):
+            record["images"].append(reference)
+            self.store.write(record)
+
+    def drop_images(self, name: str, timeout_s: float = _QUICK_TIMEOUT_S) -> None:
+        """Remove the images that belong to an instance, and containers of ours that stand on them."""
+        references = (self._record(name) or {}).get("images", ())
+        if not references:
+            return
+        client = self.client(timeout_s)
+        with _errors(f"{name}: removing its images"):
+            for reference in reversed(references):
+                # An interrupted block's, whose turn to be removed comes later.
+                for found in client.containers(all=True, filters={"ancestor": reference}):
+                    if DOCKER_LABEL in (found.get("Labels") or {}):
+                        with contextlib.suppress(docker.errors.NotFound):
+                            client.remove_container(found["Id"], force=True, v=True)
+                with contextlib.suppress(docker.errors.ImageNotFound):
+                    client.remove_image(reference, force=True)
+
+    def tasks(self, name: str) -> t.Mapping[int, str]:
+        """Return the threads of the container's control group."""
+        found = self._inspect(name)
+        pid = int(found["State"]["Pid"] or 0) if found else 0
+        if not pid:
+            raise BackendError(f"{self.arm}: {name} does not run")
+        return threads.of_group(pid)
+
     def save(self, name: str, timeout_s: float) -> str:
         """Ask the daemon for a checkpoint: whether it can is for the daemon to say.
 
@@ -368,6 +423,7 @@ class Docker(Base):
             contextlib.suppress(docker.errors.NotFound),
         ):
             self.client(timeout_s).remove_container(name, force=True, v=True)
+        self.drop_images(name, timeout_s)
 
     def identify(self, name: str) -> t.Sequence[Proof]:
         """Prove what the arm is, from inside and from outside."""

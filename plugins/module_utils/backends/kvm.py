@@ -16,6 +16,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends import (
     kvm_xml,
     network,
     proofs,
+    threads,
 )
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.base import Live
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.machine import Machine
@@ -32,6 +33,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.process impo
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
     BackendError,
     InstanceSpec,
+    NotPossible,
     Proof,
 )
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.store import Record
@@ -51,6 +53,8 @@ LIBVIRT_MISSING = (
     "the Python library libvirt is not installed for this interpreter (Debian: python3-libvirt; "
     "Ansible must use the system's Python on this host)"
 )
+# Where libvirt's system daemon keeps what runs.
+_RUN = Path("/run/libvirt/qemu")
 
 
 @contextlib.contextmanager
@@ -290,6 +294,41 @@ class Kvm(Machine):
         doing = f"{name}: restoring it"
         with _errors(doing):
             with_deadline(lambda: self.connection.restore(path), timeout_s, doing)
+
+    def with_disk(self, path: str) -> dict[str, t.Any]:
+        """Return the options of a machine with a second disk, in QEMU's format (qcow2)."""
+        return {"disks": [{"path": path, "format": "qcow2"}]}
+
+    def switch_disk(self, name: str, path: str, place: str, timeout_s: float) -> None:
+        """Make an external snapshot of the running domain's second disk; the guest does not notice."""
+        root = ET.Element("domainsnapshot")
+        disks = ET.SubElement(root, "disks")
+        ET.SubElement(disks, "disk", name="vda", snapshot="no")
+        disk = ET.SubElement(disks, "disk", name="vdb", snapshot="external", type="file")
+        ET.SubElement(disk, "driver", type="qcow2")
+        ET.SubElement(disk, "source", file=path)
+        flags = libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY
+        flags |= libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_REUSE_EXT
+        flags |= libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA
+        flags |= libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_ATOMIC
+        domain = self._domain(name)
+        if domain is None:
+            raise BackendError(f"kvm: there is no {name}")
+        doing = f"{name}: switching its disk to another layer"
+        text = ET.tostring(root, encoding="unicode")
+        with _errors(doing):
+            with_deadline(lambda: domain.snapshotCreateXML(text, flags), timeout_s, doing)
+
+    def tasks(self, name: str) -> t.Mapping[int, str]:
+        """Return the threads of the domain's QEMU, and the kernel's threads that have its number in their name."""
+        try:
+            pid = int((_RUN / f"{name}.pid").read_text(encoding="ascii"))
+        except (OSError, ValueError) as error:
+            raise NotPossible(f"libvirt does not say which process {name} is: {error}") from None
+        return {
+            **threads.of_process(pid),
+            **threads.named(f"vhost-{pid}", f"kvm-pit/{pid}"),
+        }
 
     def put_down(self, name: str, timeout_s: float) -> None:
         """End an instance at once, as a power cut would; its files stay."""

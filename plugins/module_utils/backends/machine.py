@@ -15,6 +15,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends import (
     seed,
 )
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.base import Base
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.making import Builder, Versions
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.process import (
     last_lines,
     wait_until,
@@ -22,6 +23,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.process impo
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
     BackendError,
     InstanceSpec,
+    NotPossible,
     Result,
 )
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.ssh import Keys, Ssh
@@ -58,6 +60,30 @@ class Machine(Base):
     def memory_file(self, name: str) -> str:
         """Return the path of what an instance is kept in."""
         return f"{self.store.folder(name)}/memory"
+
+    def versions(self, spec: InstanceSpec, names: t.Sequence[str]) -> Versions:
+        """Return what keeps versions of a second disk."""
+        # Imported when it is asked for, as backends are (registry.py).
+        from ansible_collections.vcompare.lab.plugins.module_utils.backends import machine_making
+
+        return machine_making.DiskVersions(self, spec, names)
+
+    def builder(self, spec: InstanceSpec) -> Builder:
+        """Return what builds images of a disk."""
+        from ansible_collections.vcompare.lab.plugins.module_utils.backends import machine_making
+
+        return machine_making.DiskBuilder(self, spec)
+
+    def with_disk(self, path: str) -> dict[str, t.Any]:
+        """Return the options of a machine with a second disk, in QEMU's format (qcow2)."""
+        raise NotPossible(f"{self.arm} has no second disk")
+
+    def switch_disk(self, name: str, path: str, place: str, timeout_s: float) -> None:
+        """Have the second disk's writes go to another layer, which stands on the one that is written to.
+
+        :param place: where the guest has it mounted.
+        """
+        raise NotPossible(f"{self.arm} has no second disk")
 
     def save(self, name: str, timeout_s: float) -> str:
         """Keep a running instance with its memory in a file, and end it; return the file's path."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.making import Builder, Versions
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
 
 DEFAULT_OWNER = "default"
@@ -138,6 +139,8 @@ class Backend(t.Protocol):
     arm: str
     # Whether instances boot a kernel of their own.
     own_kernel: bool
+    # What works for an instance and is none of its tasks, in words.
+    untraced: str
 
     def address(self, spec: InstanceSpec) -> str:
         """Return the IPv4 address that the instance has or will have: the same before it exists."""
@@ -183,7 +186,26 @@ class Backend(t.Protocol):
         """Prove what the arm is, from inside and from outside."""
 
     def files(self, name: str) -> t.Sequence[str]:
-        """Return the files and folders of the host that belong to one instance alone."""
+        """Return the files and folders of the host that belong to one instance alone; its own folder comes first."""
+
+    def tasks(self, name: str) -> t.Mapping[int, str]:
+        """Return the tasks (threads) of the host that do an instance's work, by number, with what they are.
+
+        :raises NotPossible: they can't be told here.
+        """
+
+    def versions(self, spec: InstanceSpec, names: t.Sequence[str]) -> Versions:
+        """Return what keeps versions of a state; they belong to an instance, and go with it.
+
+        :param names: of the versions, in order.
+        :raises NotPossible: the technology has no such thing.
+        """
+
+    def builder(self, spec: InstanceSpec) -> Builder:
+        """Return what builds images by a recipe; they belong to an instance, and go with it.
+
+        :raises NotPossible: the technology has no such thing.
+        """
 
     def hidden_cpu(self, name: str, seconds: int) -> float:
         """Wait for so long, and return how many CPUs an instance kept busy that no process of the host shows.

@@ -33,6 +33,12 @@ def _docker() -> type[Base]:
     return Docker
 
 
+def _podman() -> type[Base]:
+    from ansible_collections.vcompare.lab.plugins.module_utils.backends.podman import Podman
+
+    return Podman
+
+
 def _kvm() -> type[Base]:
     from ansible_collections.vcompare.lab.plugins.module_utils.backends.kvm import Kvm
 
@@ -56,6 +62,7 @@ _BACKENDS: dict[str, t.Callable[[], type[Base]]] = {
     AGAIN: lambda: BareAgain,
     PLANTED: lambda: BarePlanted,
     "docker": _docker,
+    "podman": _podman,
     "kvm": _kvm,
     "xen-dom0": lambda: XenDom0,
     "xen-pv": _xen_pv,
@@ -68,7 +75,7 @@ ARMS: tuple[str, ...] = tuple(arm for arm in MEASURED_ARMS if arm not in (AGAIN,
 
 # The name of the sub-dictionary with an arm's own options; an arm without one has no options.
 OPTION_GROUPS: dict[str, str] = {
-    arm: arm.partition("-")[0] for arm in ARMS if arm not in ("bare", "xen-dom0")
+    arm: arm.partition("-")[0] for arm in ARMS if arm not in ("bare", "podman", "xen-dom0")
 }
 
 

@@ -9,6 +9,7 @@ import dataclasses
 import json
 import os
 import shutil
+import time
 import typing as t
 import uuid
 from pathlib import Path
@@ -17,6 +18,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends import (
     data_disk,
     network,
     proofs,
+    threads,
 )
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.base import Live
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.machine import Machine
@@ -24,6 +26,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.marker impor
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.process import (
     host_run,
     last_lines,
+    remaining,
     wait_until,
 )
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
@@ -34,7 +37,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol imp
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.store import Record, write_file
 from ansible_collections.vcompare.lab.plugins.module_utils.journal import Journal
 
-OPTIONS = frozenset({"address", "mac", "cmdline", "config"})
+OPTIONS = frozenset({"address", "mac", "cmdline", "config", "second_disk"})
 LOG_DIR = Path("/var/log/xen")
 BRIDGE_ALIAS = "vcompare"
 
@@ -58,6 +61,11 @@ def render(values: t.Mapping[str, Value], owner: str) -> str:
         else:
             lines.append(f"{key} = [{', '.join(quoted(item) for item in value)}]")
     return "\n".join(lines) + "\n"
+
+
+def _second_disk(path: str) -> str:
+    """Return the words for a disk in QEMU's format, which a QEMU in the control domain serves."""
+    return f"format=qcow2,vdev=xvdb,access=w,target={path}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,6 +133,10 @@ class Xen(Machine):
     """A guest of Xen; a subclass says which type."""
 
     subnet = network.XEN
+    untraced = (
+        "not traced: Xen itself, which is no part of the control domain's kernel, and what that does in the context of"
+        " other tasks, like the soft interrupts that take a guest's packets"
+    )
     console_device = "hvc0"
     data_device = "/dev/xvdb"
     kind = ""
@@ -195,6 +207,8 @@ class Xen(Machine):
         disks = [f"format=raw,vdev=xvda,access=r,target={spec.image.rootfs}"]
         if spec.data_mib:
             disks.append(f"format=raw,vdev=xvdb,access=w,target={record['data']}")
+        if spec.options.get("second_disk"):
+            disks.append(_second_disk(str(spec.options["second_disk"])))
         vif = f"mac={record['mac']},bridge={self.subnet.bridge},script=vif-bridge"
         return {
             "name": spec.name,
@@ -322,6 +336,43 @@ class Xen(Machine):
             f"{name}: restoring it",
             remedy="See xl dmesg and /var/log/xen/.",
         )
+
+    def with_disk(self, path: str) -> dict[str, t.Any]:
+        """Return the options of a machine with a second disk, in QEMU's format (qcow2)."""
+        return {"second_disk": path}
+
+    def switch_disk(self, name: str, path: str, place: str, timeout_s: float) -> None:
+        """Take the second disk out and put it in again with another layer: xl has no snapshots of a running disk."""
+        deadline = time.monotonic() + timeout_s
+        row = self._row(name, self._record(name))
+        if row is None:
+            raise BackendError(f"{self.arm}: there is no {name}")
+        domain, device = str(row.domid), self.data_device.rpartition("/")[2]
+        doing = f"{name}: switching its disk to another layer"
+        self._inside(name, f"umount {place}", remaining(deadline), doing)
+        host_run(["xl", "block-detach", domain, device], remaining(deadline), doing)
+        wait = f"n=0; while [ {{}} -b {self.data_device} ]; do n=$((n+1)); [ $n -lt 600 ] || exit 1; sleep 0.1; done"
+        self._inside(name, wait.format(""), remaining(deadline), doing)
+        host_run(["xl", "block-attach", domain, _second_disk(path)], remaining(deadline), doing)
+        mount = f"mount {self.data_device} {place}"
+        self._inside(name, f"{wait.format('!')}; {mount}", remaining(deadline), doing)
+
+    def _inside(self, name: str, script: str, timeout_s: float, doing: str) -> None:
+        done = self.run(name, ["/bin/sh", "-c", script], timeout_s)
+        if done.rc != 0:
+            raise BackendError(f"{doing}: {script}: {done.stderr.strip() or done.rc}")
+
+    def tasks(self, name: str) -> t.Mapping[int, str]:
+        """Return the control domain's tasks that work for a domain, and those that work for all domains."""
+        row = self._row(name, self._record(name))
+        if row is None:
+            raise BackendError(f"{self.arm}: there is no {name}")
+        own = f"{row.domid}."
+        return {
+            **threads.named(f"vif{own}", f"{own}xvd", f"blkback.{own}"),
+            **threads.of_programs("xenstored", "oxenstored", "xenconsoled"),
+            **threads.with_argument("-xen-domid", str(row.domid)),
+        }
 
     def put_down(self, name: str, timeout_s: float) -> None:
         """End an instance at once, as a power cut would; its files stay."""

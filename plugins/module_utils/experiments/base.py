@@ -47,7 +47,8 @@ class Step:
     :param moment: when in a turn.
     :param metrics: all that it may give.
     :param measure: yields figures as they come.
-    :param company: whether it needs further instances beside the first, which take time: short profiles leave it out.
+    :param company: whether it needs further instances beside the first, or as much time as they do: short profiles
+        leave it out.
     """
 
     moment: str

@@ -8,11 +8,14 @@ import typing as t
 
 from ansible_collections.vcompare.lab.plugins.module_utils.experiments import (
     churn,
+    consistency,
     containment,
     delivery,
     density,
     disk,
     footprint,
+    image_build,
+    image_history,
     isolation,
     network,
     snapshots,
@@ -33,6 +36,9 @@ EXPERIMENTS: t.Mapping[str, Experiment] = {
         ten_apps.EXPERIMENT,
         density.EXPERIMENT,
         delivery.EXPERIMENT,
+        image_history.EXPERIMENT,
+        image_build.EXPERIMENT,
+        consistency.EXPERIMENT,
         snapshots.EXPERIMENT,
         containment.EXPERIMENT,
     )

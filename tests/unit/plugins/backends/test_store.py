@@ -102,7 +102,7 @@ def test_arms_and_their_options() -> None:
         "xen-pvh": "xen",
     }
     with pytest.raises(BackendError, match="no arm"):
-        registry.backend("podman")
+        registry.backend("rkt")
 
 
 def test_each_backend_is_that_of_its_arm() -> None:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 import pytest
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.making import Builder, Versions
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
     BackendError,
     Image,
@@ -93,6 +94,7 @@ class LocalBackend:
     """
 
     own_kernel = False
+    untraced = "not traced: nothing"
 
     def __init__(self, arm: str, at: str) -> None:
         self.arm, self.at = arm, at
@@ -189,6 +191,16 @@ class LocalBackend:
 
     def files(self, name: str) -> Sequence[str]:
         return [__file__]
+
+    def tasks(self, name: str) -> dict[int, str]:
+        self._step("tasks")
+        raise NotPossible("plain processes of a test are not told apart")
+
+    def versions(self, spec: InstanceSpec, names: Sequence[str]) -> Versions:
+        raise NotPossible("plain processes have no versions")
+
+    def builder(self, spec: InstanceSpec) -> Builder:
+        raise NotPossible("plain processes are not built")
 
     def save(self, name: str, timeout_s: float) -> str:
         self._step("save")

@@ -1,0 +1,67 @@
+# Copyright: the vcompare contributors
+# GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Podman, through the part of its service that speaks Docker's language.
+
+It is the example of docs/extending.md: one file with what differs from its nearest relative.
+"""
+
+from __future__ import annotations
+
+import shutil
+import typing as t
+from pathlib import Path
+
+from ansible_collections.vcompare.lab.plugins.module_utils.backends import network, proofs
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.docker import Docker
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
+    NotPossible,
+    Proof,
+)
+
+_SOCKET = "/run/podman/podman.sock"
+_ENGINE = "Podman Engine"
+
+
+class Podman(Docker):
+    """Containers of root's Podman; its own defaults for seccomp, AppArmor and capabilities stay on."""
+
+    arm = "podman"
+    subnet = network.Subnet("10.213.4.0/24", "vcpodman0")
+    default_url = f"unix://{_SOCKET}"
+
+    def available(self) -> str:
+        """Return an empty string, or the reason why this host can't carry the arm."""
+        if shutil.which("podman", path="/usr/bin:/usr/local/bin") is None:
+            return "podman is not installed (Debian: podman)"
+        if not self.options.get("base_url") and not Path(_SOCKET).exists():
+            return f"Podman's service does not listen at {_SOCKET} (systemctl enable --now podman.socket)"
+        return super().available()
+
+    def save(self, name: str, timeout_s: float) -> str:
+        """Refuse: Podman's checkpoints are no part of the interface that is used here."""
+        raise NotPossible(
+            "Podman makes checkpoints with CRIU through an interface of its own, which is not used"
+        )
+
+    def observe(self, name: str) -> proofs.Facts:
+        """Observe from inside, with what Podman tells its containers that they are in."""
+        said = self.run(name, ["/bin/sh", "-c", 'echo "$container"'], 60.0).stdout.strip()
+        return {**super().observe(name), "container": said}
+
+    def identify(self, name: str) -> t.Sequence[Proof]:
+        """Prove what the arm is, from inside and from outside."""
+        with self.errors(f"{name}: asking the service what it is"):
+            parts = self.client().version().get("Components") or ()
+        names = [str(part.get("Name")) for part in parts]
+        engine = _ENGINE if _ENGINE in names else ", ".join(names)
+        return [proofs.outside("engine", _ENGINE, engine), *super().identify(name)]
+
+    def inside_proofs(
+        self, facts: proofs.Facts, host: proofs.Facts, vcpus: int
+    ) -> t.Sequence[Proof]:
+        """Judge what was observed in an instance, as far as that needs no look from outside."""
+        return [
+            *proofs.shared_kernel(facts, host),
+            proofs.inside("container-variable", self.arm, facts.get("container", "")),
+            proofs.cpu_count(facts, vcpus),
+        ]
