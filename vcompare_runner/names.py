@@ -18,14 +18,14 @@ PLANTED = "bare-planted"
 EXPERIMENTS: tuple[str, ...] = ("footprint", "churn", "isolation", "snapshots", "containment")
 
 # The order in which arms are shown; an arm that is not here comes after these, by name.
-ARMS: tuple[str, ...] = (BARE, "docker", "kvm", "xen-dom0", "xen-pv", "xen-pvh")
+ARMS: tuple[str, ...] = (BARE, "docker", "kvm", "xen-dom0", "xen-pv", "xen-pvh", "xen-hvm")
 
 # docs/contracts.md, "Inventory": the arms of a host follow from its groups.
 ARMS_OF_GROUP: t.Mapping[str, tuple[str, ...]] = {
     "bare_hosts": (BARE, AGAIN, PLANTED),
     "docker_hosts": ("docker",),
     "kvm_hosts": ("kvm",),
-    "xen_hosts": ("xen-dom0", "xen-pv", "xen-pvh"),
+    "xen_hosts": ("xen-dom0", "xen-pv", "xen-pvh", "xen-hvm"),
 }
 
 METAL = "metal"

@@ -31,7 +31,7 @@ class Image:
     """The one root file system and its exports, as paths on the host of the arm.
 
     :param rootfs: block device or raw file with the ext4 root file system, used read-only.
-    :param kernel: kernel of virtual machines.
+    :param kernel: kernel of virtual machines, unpacked; ``vmlinuz`` beside it is the same one, packed.
     :param initrd: small initrd of virtual machines.
     :param container: image archive that ``docker load`` takes.
     :param reference: name of the container image, e.g. ``vcompare/guest:0123456789ab``.

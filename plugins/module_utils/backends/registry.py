@@ -51,6 +51,12 @@ def _xen_pvh() -> type[Base]:
     return XenPvh
 
 
+def _xen_hvm() -> type[Base]:
+    from ansible_collections.vcompare.lab.plugins.module_utils.backends.xen import XenHvm
+
+    return XenHvm
+
+
 _BACKENDS: dict[str, t.Callable[[], type[Base]]] = {
     "bare": lambda: Bare,
     AGAIN: lambda: BareAgain,
@@ -60,6 +66,7 @@ _BACKENDS: dict[str, t.Callable[[], type[Base]]] = {
     "xen-dom0": lambda: XenDom0,
     "xen-pv": _xen_pv,
     "xen-pvh": _xen_pvh,
+    "xen-hvm": _xen_hvm,
 }
 
 # All that is measured, and of these what a user can choose.

@@ -27,6 +27,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.process impo
 )
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
     BackendError,
+    Image,
     InstanceSpec,
     Proof,
 )
@@ -34,6 +35,8 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.store import
 from ansible_collections.vcompare.lab.plugins.module_utils.journal import Journal
 
 OPTIONS = frozenset({"address", "mac", "cmdline", "config"})
+# Where Debian's package and Xen's own installation have the device model of fully virtualised guests.
+DEVICE_MODELS = ("/usr/libexec/xen-qemu-system-i386", "/usr/lib/xen/bin/qemu-system-i386")
 LOG_DIR = Path("/var/log/xen")
 BRIDGE_ALIAS = "vcompare"
 
@@ -129,6 +132,9 @@ class Xen(Machine):
     guest_type = ""
     capability = ""
     signature = ""
+    disk_device = "xvda"
+    # What a guest of this type needs in xl's configuration beside the rest.
+    settings: t.ClassVar[t.Mapping[str, Value]] = {}
 
     _info: dict[str, str] | None = None
 
@@ -190,13 +196,13 @@ class Xen(Machine):
         """Return an instance's configuration for xl."""
         if spec.image is None:
             raise BackendError(f"{spec.name}: {self.arm} needs an image", remedy="Give image.")
-        disk = f"format=raw,vdev=xvda,access=r,target={spec.image.rootfs}"
+        disk = f"format=raw,vdev={self.disk_device},access=r,target={spec.image.rootfs}"
         vif = f"mac={record['mac']},bridge={self.subnet.bridge},script=vif-bridge"
         return {
             "name": spec.name,
             "uuid": record["uuid"],
             "type": self.kind,
-            "kernel": spec.image.kernel,
+            "kernel": self.kernel(spec.image),
             "ramdisk": self.initrd(spec.name),
             "extra": self.cmdline(spec),
             "vcpus": spec.vcpus,
@@ -212,8 +218,13 @@ class Xen(Machine):
             # the guest dies ("SVM Insn len emulation failed" in xl dmesg). Native costs nothing
             # where it isn't needed.
             "tsc_mode": "native",
+            **self.settings,
             **(spec.options.get("config") or {}),
         }
+
+    def kernel(self, image: Image) -> str:
+        """Return the path of the kernel that a guest of this type starts."""
+        return image.kernel
 
     def _stage(self, spec: InstanceSpec, record: Record) -> None:
         super()._stage(spec, record)
@@ -383,3 +394,51 @@ class XenPvh(Xen):
     guest_type = "PVH"
     capability = "hvm"
     signature = "XenVMMXenVMM"
+
+
+class XenHvm(Xen):
+    """A guest with a whole emulated machine, whose firmware starts the kernel; its drivers are paravirtual all the same."""
+
+    arm = "xen-hvm"
+    kind = "hvm"
+    guest_type = "HVM"
+    capability = "hvm"
+    signature = "XenVMMXenVMM"
+    # The device model would emulate the first four disks as well, and refuses to where they are read-only.
+    disk_device = "xvde"
+    settings: t.ClassVar[t.Mapping[str, Value]] = {
+        # The front ends are what the other types have too; nothing is emulated that no guest of ours uses.
+        "xen_platform_pci": 1,
+        "vga": "none",
+        "vnc": 0,
+        "usb": 0,
+    }
+
+    def available(self) -> str:
+        """Return an empty string, or the reason why this host can't carry the arm."""
+        reason = super().available()
+        if reason or any(Path(path).exists() for path in DEVICE_MODELS):
+            return reason
+        return (
+            f"its device model is not installed (Debian: qemu-system-xen): there is no {DEVICE_MODELS[0]}; "
+            "xl would make half a domain without it"
+        )
+
+    def kernel(self, image: Image) -> str:
+        """Return the path of the kernel as firmware starts it: packed, with a boot sector."""
+        return str(Path(image.kernel).with_name("vmlinuz"))
+
+    def config(self, spec: InstanceSpec, record: Record) -> dict[str, Value]:
+        """Return an instance's configuration for xl."""
+        config = super().config(spec, record)
+        # Without a word on it, xl gives an emulated card beside the paravirtual one.
+        vifs = [f"{vif},type=vif" for vif in t.cast("t.Sequence[str]", config["vif"])]
+        return config | {"vif": vifs}
+
+    def _prepare_host(self, spec: InstanceSpec) -> None:
+        super()._prepare_host(spec)
+        if spec.image is not None and not Path(self.kernel(spec.image)).exists():
+            raise BackendError(
+                f"{spec.name}: the image's packed kernel is not there ({self.kernel(spec.image)})",
+                remedy="Build the image again: older ones have only the unpacked kernel.",
+            )

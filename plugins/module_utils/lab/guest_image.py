@@ -15,6 +15,7 @@ import io
 import json
 import lzma
 import os
+import shutil
 import struct
 import tarfile
 import time
@@ -100,7 +101,7 @@ def make(recipe: Recipe, folder: str, work: str) -> dict[str, t.Any]:
         "packages": packages,
     }
     _kit(folder, work, meta)
-    files = ("rootfs.ext4", "kit.ext4", "container.tar", "vmlinux", "initrd.img")
+    files = ("rootfs.ext4", "kit.ext4", "container.tar", "vmlinux", "vmlinuz", "initrd.img")
     return {**meta, "files": {name: sha256(os.path.join(folder, name)) for name in files}}
 
 
@@ -115,6 +116,8 @@ def _kernel(kernel_dir: str, folder: str, init: str, tar: str) -> str:
     command.run(["dpkg-deb", "--extract", debs[0], tree], "unpacking the guests' kernel")
     (image,) = glob.glob(os.path.join(tree, "boot", "vmlinuz-*"))
     release = os.path.basename(image).removeprefix("vmlinuz-")
+    # As firmware starts it, for machines that have one.
+    shutil.copyfile(image, os.path.join(folder, "vmlinuz"))
     with open(image, "rb") as packed, open(os.path.join(folder, "vmlinux"), "wb") as plain:
         plain.write(uncompressed(packed.read()))
     modules = os.path.join(
@@ -269,7 +272,7 @@ def _kit(folder: str, work: str, meta: dict[str, t.Any]) -> None:
     """The second read-only disk of a nested node: kernel, initrd and container image."""
     tree = os.path.join(work, "kit")
     os.mkdir(tree)
-    for name in ("vmlinux", "initrd.img", "container.tar"):
+    for name in ("vmlinux", "vmlinuz", "initrd.img", "container.tar"):
         os.link(os.path.join(folder, name), os.path.join(tree, name))
     with open(os.path.join(tree, "image.json"), "w", encoding="utf-8") as text:
         json.dump(meta, text, indent=1, sort_keys=True)
