@@ -18,6 +18,8 @@ SCENARIO_TITLES: t.Mapping[str, str] = {
     "fork": "Processes",
     "context-switch": "Context switches",
     "redis": "Redis",
+    "two-kernels": "Two kernels at once",
+    "os-variety": "Other systems",
 }
 
 

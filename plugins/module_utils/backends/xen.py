@@ -29,12 +29,14 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol imp
     BackendError,
     Image,
     InstanceSpec,
+    NotPossible,
     Proof,
+    System,
 )
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.store import Record, write_file
 from ansible_collections.vcompare.lab.plugins.module_utils.journal import Journal
 
-OPTIONS = frozenset({"address", "mac", "cmdline", "config"})
+OPTIONS = frozenset({"address", "mac", "cmdline", "config", "kernel"})
 # Where Debian's package and Xen's own installation have the device model of fully virtualised guests.
 DEVICE_MODELS = ("/usr/libexec/xen-qemu-system-i386", "/usr/lib/xen/bin/qemu-system-i386")
 LOG_DIR = Path("/var/log/xen")
@@ -128,6 +130,8 @@ class Xen(Machine):
 
     subnet = network.XEN
     console_device = "hvc0"
+    # Of the library that unpacks a kernel for a domain without firmware.
+    refuses_systems = ("no loader found", "invalid kernel", "not an elf")
     kind = ""
     guest_type = ""
     capability = ""
@@ -175,9 +179,16 @@ class Xen(Machine):
                 f"{spec.name}: xen: there is no option {unknown[0]!r}",
                 remedy=f"There are {', '.join(sorted(OPTIONS))}.",
             )
-        if spec.image is None:
+        if spec.image is None and not spec.options.get("kernel"):
             raise BackendError(f"{spec.name}: {self.arm} needs an image", remedy="Give image.")
         return super().resolve(spec)
+
+    def foreign(self, spec: InstanceSpec, system: System) -> InstanceSpec:
+        """Return what ``create`` takes to start a system that is not ours in place of the image."""
+        if system.boot != "kernel" or system.firmware != "bios":
+            raise NotPossible(f"{self.arm} starts {system.name} only where it can take the place of a kernel")
+        options = {"kernel": system.path, "cmdline": system.cmdline}
+        return dataclasses.replace(spec, image=None, command=(), data_mib=0, options=options)
 
     def _host_cpus(self) -> frozenset[int] | None:
         # the machine's, of which dom0 may have only some
@@ -195,22 +206,34 @@ class Xen(Machine):
     def config(self, spec: InstanceSpec, record: Record) -> dict[str, Value]:
         """Return an instance's configuration for xl."""
         if spec.image is None:
-            raise BackendError(f"{spec.name}: {self.arm} needs an image", remedy="Give image.")
+            return {
+                **self._shape(spec, record),
+                "kernel": str(spec.options["kernel"]),
+                "extra": str(spec.options.get("cmdline") or ""),
+                "serial": f"file:{self.console_log(spec.name)}",
+            }
         disk = f"format=raw,vdev={self.disk_device},access=r,target={spec.image.rootfs}"
         vif = f"mac={record['mac']},bridge={self.subnet.bridge},script=vif-bridge"
+        return {
+            **self._shape(spec, record),
+            "kernel": self.kernel(spec.image),
+            "ramdisk": self.initrd(spec.name),
+            "extra": self.cmdline(spec),
+            "disk": [disk],
+            "vif": [vif],
+            **(spec.options.get("config") or {}),
+        }
+
+    def _shape(self, spec: InstanceSpec, record: Record) -> dict[str, Value]:
+        """Return what a domain's configuration says whatever runs in it."""
         return {
             "name": spec.name,
             "uuid": record["uuid"],
             "type": self.kind,
-            "kernel": self.kernel(spec.image),
-            "ramdisk": self.initrd(spec.name),
-            "extra": self.cmdline(spec),
             "vcpus": spec.vcpus,
             "cpus": spec.cpuset,
             "memory": spec.memory_mib,
             "maxmem": spec.memory_mib,
-            "disk": [disk],
-            "vif": [vif],
             "on_poweroff": "destroy",
             "on_reboot": "destroy",
             "on_crash": "destroy",
@@ -219,7 +242,6 @@ class Xen(Machine):
             # where it isn't needed.
             "tsc_mode": "native",
             **self.settings,
-            **(spec.options.get("config") or {}),
         }
 
     def kernel(self, image: Image) -> str:
@@ -243,7 +265,7 @@ class Xen(Machine):
 
     def console(self, name: str) -> str:
         """Return the last lines that the instance said on its console."""
-        return last_lines(str(LOG_DIR / "console" / f"guest-{name}.log"))
+        return super().console(name) or last_lines(str(LOG_DIR / "console" / f"guest-{name}.log"))
 
     def _rows(self) -> list[Row]:
         if shutil.which("xl", path="/usr/sbin:/usr/bin:/sbin:/bin") is None:
@@ -404,6 +426,7 @@ class XenHvm(Xen):
     guest_type = "HVM"
     capability = "hvm"
     signature = "XenVMMXenVMM"
+    refuses_systems = ()
     # The device model would emulate the first four disks as well, and refuses to where they are read-only.
     disk_device = "xvde"
     settings: t.ClassVar[t.Mapping[str, Value]] = {
@@ -426,11 +449,14 @@ class XenHvm(Xen):
 
     def kernel(self, image: Image) -> str:
         """Return the path of the kernel as firmware starts it: packed, with a boot sector."""
-        return str(Path(image.kernel).with_name("vmlinuz"))
+        path = Path(image.kernel)
+        return str(path.with_name("vmlinuz") if path.name == "vmlinux" else path)
 
     def config(self, spec: InstanceSpec, record: Record) -> dict[str, Value]:
         """Return an instance's configuration for xl."""
         config = super().config(spec, record)
+        if "vif" not in config:
+            return config
         # Without a word on it, xl gives an emulated card beside the paravirtual one.
         vifs = [f"{vif},type=vif" for vif in t.cast("t.Sequence[str]", config["vif"])]
         return config | {"vif": vifs}

@@ -11,7 +11,9 @@ from ansible_collections.vcompare.lab.plugins.module_utils.experiments import (
     containment,
     footprint,
     isolation,
+    os_variety,
     snapshots,
+    two_kernels,
 )
 from ansible_collections.vcompare.lab.plugins.module_utils.experiments.base import Experiment
 
@@ -23,6 +25,8 @@ EXPERIMENTS: t.Mapping[str, Experiment] = {
         footprint.EXPERIMENT,
         churn.EXPERIMENT,
         isolation.EXPERIMENT,
+        two_kernels.EXPERIMENT,
+        os_variety.EXPERIMENT,
         snapshots.EXPERIMENT,
         containment.EXPERIMENT,
     )

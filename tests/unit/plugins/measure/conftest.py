@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import os
 import pathlib
@@ -23,6 +24,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol imp
     NotPossible,
     Proof,
     Result,
+    System,
 )
 from hypothesis import settings
 
@@ -93,6 +95,7 @@ class LocalBackend:
     """
 
     own_kernel = False
+    refuses_systems: tuple[str, ...] = ("exec format error",)
 
     def __init__(self, arm: str, at: str) -> None:
         self.arm, self.at = arm, at
@@ -134,6 +137,10 @@ class LocalBackend:
         self.owners[spec.name] = spec.owner
         time.sleep(self.create_takes_s)
         return self.info(spec.name)
+
+    def foreign(self, spec: InstanceSpec, system: System) -> InstanceSpec:
+        self._step("foreign")
+        return dataclasses.replace(spec, image=None, command=(system.path,))
 
     def wait_ready(self, spec: InstanceSpec, timeout_s: float) -> float:
         self._step("wait_ready")
