@@ -131,9 +131,12 @@ class LocalBackend:
 
     def create(self, spec: InstanceSpec, timeout_s: float) -> Info:
         self._step("create")
-        self.processes[spec.name] = subprocess.Popen(
-            list(spec.command), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/"
-        )
+        try:
+            self.processes[spec.name] = subprocess.Popen(
+                list(spec.command), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/"
+            )
+        except OSError as error:
+            raise BackendError(f"{spec.name}: it could not be started: {error}") from None
         self.owners[spec.name] = spec.owner
         time.sleep(self.create_takes_s)
         return self.info(spec.name)
