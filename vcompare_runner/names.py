@@ -21,19 +21,30 @@ EXPERIMENTS: tuple[str, ...] = (
     "isolation",
     "two-kernels",
     "os-variety",
+    "docker-in-vm",
     "snapshots",
     "containment",
 )
 
 # The order in which arms are shown; an arm that is not here comes after these, by name.
-ARMS: tuple[str, ...] = (BARE, "docker", "kvm", "xen-dom0", "xen-pv", "xen-pvh", "xen-hvm")
+ARMS: tuple[str, ...] = (
+    BARE,
+    "docker",
+    "kvm",
+    "xen-dom0",
+    "xen-pv",
+    "xen-pvh",
+    "xen-hvm",
+    "docker-in-kvm",
+    "docker-in-xen",
+)
 
 # docs/contracts.md, "Inventory": the arms of a host follow from its groups.
 ARMS_OF_GROUP: t.Mapping[str, tuple[str, ...]] = {
     "bare_hosts": (BARE, AGAIN, PLANTED),
     "docker_hosts": ("docker",),
-    "kvm_hosts": ("kvm",),
-    "xen_hosts": ("xen-dom0", "xen-pv", "xen-pvh", "xen-hvm"),
+    "kvm_hosts": ("kvm", "docker-in-kvm"),
+    "xen_hosts": ("xen-dom0", "xen-pv", "xen-pvh", "xen-hvm", "docker-in-xen"),
 }
 
 METAL = "metal"

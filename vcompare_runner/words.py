@@ -20,6 +20,7 @@ SCENARIO_TITLES: t.Mapping[str, str] = {
     "redis": "Redis",
     "two-kernels": "Two kernels at once",
     "os-variety": "Other systems",
+    "docker-in-vm": "Docker in a virtual machine",
 }
 
 

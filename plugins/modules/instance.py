@@ -33,7 +33,7 @@ options:
       - The technology.
     type: str
     required: true
-    choices: [bare, docker, kvm, xen-dom0, xen-pv, xen-pvh, xen-hvm]
+    choices: [bare, docker, kvm, xen-dom0, xen-pv, xen-pvh, xen-hvm, docker-in-kvm, docker-in-xen]
   state:
     description:
       - With V(present), the instance is there and runs.
@@ -461,7 +461,7 @@ def main() -> None:
             "arm": {
                 "type": "str",
                 "required": True,
-                "choices": ["bare", "docker", "kvm", "xen-dom0", "xen-pv", "xen-pvh", "xen-hvm"],
+                "choices": ["bare", "docker", "kvm", "xen-dom0", "xen-pv", "xen-pvh", "xen-hvm", "docker-in-kvm", "docker-in-xen"],
             },
             "state": {
                 "type": "str",

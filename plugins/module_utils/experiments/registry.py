@@ -9,6 +9,7 @@ import typing as t
 from ansible_collections.vcompare.lab.plugins.module_utils.experiments import (
     churn,
     containment,
+    docker_in_vm,
     footprint,
     isolation,
     os_variety,
@@ -27,6 +28,7 @@ EXPERIMENTS: t.Mapping[str, Experiment] = {
         isolation.EXPERIMENT,
         two_kernels.EXPERIMENT,
         os_variety.EXPERIMENT,
+        docker_in_vm.EXPERIMENT,
         snapshots.EXPERIMENT,
         containment.EXPERIMENT,
     )
