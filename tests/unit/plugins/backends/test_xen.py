@@ -14,6 +14,8 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol imp
     BackendError,
     Image,
     InstanceSpec,
+    NotPossible,
+    System,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -83,6 +85,21 @@ def test_a_fully_virtualised_guest(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(type(backend.keys), "ensure", lambda self: None)
     with pytest.raises(BackendError, match="packed kernel is not there"):
         backend._prepare_host(dataclasses.replace(spec, image=image))
+
+
+def test_another_system_takes_the_place_of_the_kernel(tmp_path: Path) -> None:
+    system = System("memtest86+", "/others/memtest.bin", "Memtest", cmdline="console=ttyS0")
+    for backend in (xen.XenPv(str(tmp_path)), xen.XenPvh(str(tmp_path)), xen.XenHvm(str(tmp_path))):
+        spec = backend.foreign(InstanceSpec("vc-a", image=Image("/dev/x"), cpuset="1"), system)
+        config = backend.config(spec, {"mac": "m", "uuid": UUID})
+        assert read(xen.render(config, "me")) == config
+        assert (config["kernel"], config["extra"]) == ("/others/memtest.bin", "console=ttyS0")
+        assert config["serial"] == f"file:{tmp_path}/instances/vc-a/console.log"
+        assert not {"disk", "vif", "ramdisk"} & set(config)
+        # Only a machine with firmware has any business with it.
+        assert bool(backend.refuses_systems) == (backend.arm != "xen-hvm")
+    with pytest.raises(NotPossible):
+        backend.foreign(spec, dataclasses.replace(system, boot="disk"))
 
 
 def test_no_device_model_no_fully_virtualised_guest(
