@@ -27,20 +27,34 @@ EXPERIMENTS: tuple[str, ...] = (
     "image-history",
     "image-build",
     "consistency",
+    "two-kernels",
+    "os-variety",
+    "docker-in-vm",
     "snapshots",
     "containment",
 )
 
 # The order in which arms are shown; an arm that is not here comes after these, by name.
-ARMS: tuple[str, ...] = (BARE, "docker", "podman", "kvm", "xen-dom0", "xen-pv", "xen-pvh")
+ARMS: tuple[str, ...] = (
+    BARE,
+    "docker",
+    "podman",
+    "kvm",
+    "xen-dom0",
+    "xen-pv",
+    "xen-pvh",
+    "xen-hvm",
+    "docker-in-kvm",
+    "docker-in-xen",
+)
 
 # docs/contracts.md, "Inventory": the arms of a host follow from its groups.
 ARMS_OF_GROUP: t.Mapping[str, tuple[str, ...]] = {
     "bare_hosts": (BARE, AGAIN, PLANTED),
     "docker_hosts": ("docker",),
     "podman_hosts": ("podman",),
-    "kvm_hosts": ("kvm",),
-    "xen_hosts": ("xen-dom0", "xen-pv", "xen-pvh"),
+    "kvm_hosts": ("kvm", "docker-in-kvm"),
+    "xen_hosts": ("xen-dom0", "xen-pv", "xen-pvh", "xen-hvm", "docker-in-xen"),
 }
 
 METAL = "metal"

@@ -41,6 +41,7 @@ class Profile:
     :param blocks: the least number of them; ``max_blocks`` is the greatest.
     :param seconds: how long one iteration of a workload runs.
     :param fixed_work: scenarios that do a fixed amount of work instead.
+    :param arms: what it measures where nobody names any; empty: all that there is.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Profile:
     seconds: float
     scenarios: tuple[str, ...]
     fixed_work: tuple[str, ...] = ()
+    arms: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,6 +194,7 @@ def read_profiles(project: Project) -> dict[str, Profile]:
                 seconds=float(entry.get("seconds", 0)),
                 scenarios=tuple(entry["scenarios"]),
                 fixed_work=tuple(entry.get("loops") or ()),
+                arms=tuple(entry.get("arms") or ()),
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             path = project.root.joinpath(*parts)
@@ -263,6 +266,8 @@ def make_plan(request: Request, project: Project, inventory: Inventory) -> Plan:
     profiles = read_profiles(project)
     check_words("--profile", [request.profile], profiles)
     profile = profiles[request.profile]
+    # As the role `measure` works it out, too.
+    wanted = request.arms or profile.arms or ARMS
     # What can be measured is what any profile measures: the largest one has everything.
     known = tuple(
         dict.fromkeys(scenario for each in profiles.values() for scenario in each.scenarios)
@@ -285,7 +290,7 @@ def make_plan(request: Request, project: Project, inventory: Inventory) -> Plan:
         request=request,
         profile=profile,
         # Of the arms, bare is among those that were asked for: see `new_request`.
-        arms=tuple(pair for pair in carried if pair[0] in {*(request.arms or ARMS), AGAIN}),
+        arms=tuple(pair for pair in carried if pair[0] in {*wanted, AGAIN}),
         scenarios=request.scenarios or profile.scenarios,
         blocks=request.blocks or profile.blocks,
         max_blocks=_max_blocks(request, profile),

@@ -23,6 +23,9 @@ SCENARIO_TITLES: t.Mapping[str, str] = {
     "image-history": "Versions of a state",
     "image-build": "Building an image",
     "consistency": "The same everywhere",
+    "two-kernels": "Two kernels at once",
+    "os-variety": "Other systems",
+    "docker-in-vm": "Docker in a virtual machine",
 }
 
 

@@ -166,6 +166,26 @@ def image(digest: str = "") -> Facts | None:
     return None
 
 
+def others(folder: str = f"{STATE_DIR}/others") -> dict[str, Facts]:
+    """Return what was brought of each further image, by its role: ``image.json``, which is written last."""
+    found: dict[str, Facts] = {}
+    try:
+        paths = sorted(Path(folder).iterdir())
+    except OSError:
+        return found
+    for path in paths:
+        try:
+            described = json.loads((path / "image.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        if isinstance(described, dict):
+            files = described.get("files") or {}
+            found[path.name] = {
+                "files": {name: files[name] for name in files if (path / name).exists()}
+            }
+    return found
+
+
 def collect(image_digest: str = "") -> Facts:
     """Return all of it (docs/contracts.md, ``facts/<host>.json``), and the image."""
     model, count = cpu(_read("/proc/cpuinfo"))
@@ -189,4 +209,5 @@ def collect(image_digest: str = "") -> Facts:
         "boot_id": _read("/proc/sys/kernel/random/boot_id"),
         "cmdline": _read("/proc/cmdline"),
         "image": image(image_digest),
+        "others": others(),
     }

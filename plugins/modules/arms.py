@@ -20,7 +20,7 @@ options:
       - The arms.
     type: list
     elements: str
-    choices: [bare, docker, podman, kvm, xen-dom0, xen-pv, xen-pvh]
+    choices: [bare, docker, podman, kvm, xen-dom0, xen-pv, xen-pvh, xen-hvm, docker-in-kvm, docker-in-xen]
     required: true
   image_digest:
     description:
@@ -146,7 +146,18 @@ def main() -> None:
                 "type": "list",
                 "elements": "str",
                 "required": True,
-                "choices": ["bare", "docker", "podman", "kvm", "xen-dom0", "xen-pv", "xen-pvh"],
+                "choices": [
+                    "bare",
+                    "docker",
+                    "podman",
+                    "kvm",
+                    "xen-dom0",
+                    "xen-pv",
+                    "xen-pvh",
+                    "xen-hvm",
+                    "docker-in-kvm",
+                    "docker-in-xen",
+                ],
             },
             "image_digest": {"type": "str", "default": ""},
             "owner": {"type": "str", "default": "default"},

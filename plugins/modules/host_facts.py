@@ -70,6 +70,12 @@ image:
       are C(missing); null when the host has no image.
   returned: success
   type: dict
+others:
+  description:
+    - Further images that were brought to the host, by their role, each with the C(files) that are there and their
+      SHA-256.
+  returned: success
+  type: dict
 """
 
 from ansible.module_utils.basic import AnsibleModule
@@ -82,8 +88,8 @@ def main() -> None:
         supports_check_mode=True,
     )
     collected = facts.collect(module.params["image_digest"])
-    image = collected.pop("image")
-    module.exit_json(changed=False, facts=collected, image=image)
+    image, others = collected.pop("image"), collected.pop("others")
+    module.exit_json(changed=False, facts=collected, image=image, others=others)
 
 
 if __name__ == "__main__":

@@ -30,10 +30,15 @@ options:
     suboptions:
       kind:
         description:
-          - V(guest) is the one root file system of all arms with its exports, V(node) the disk of lab nodes.
+          - V(guest) is the one root file system of all arms with its exports, V(node) the disk of lab nodes,
+            V(systems) a folder with systems that are no Linux, taken out of packages.
         type: str
-        choices: [guest, node]
+        choices: [guest, node, systems]
         required: true
+      name:
+        description:
+          - What it is called in the result; by default its kind. Several images of one kind need names.
+        type: str
       release:
         description:
           - Debian code name. By default the release of the host that builds.
@@ -74,7 +79,8 @@ options:
         default: 8192
       settings:
         description:
-          - What the builder of this kind reads beside that, such as C(initrd_init) (guest) and C(fstab) (node).
+          - What the builder of this kind reads beside that, such as C(initrd_init) (guest), C(fstab) (node) and
+            C(files) (systems).
         type: dict
         default: {}
 attributes:
@@ -104,7 +110,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 images:
-  description: By kind, the image's description (docs/contracts.md, image.json) and its C(folder).
+  description: By name, the image's description (docs/contracts.md, image.json) and its C(folder).
   returned: success
   type: dict
 elapsed_s:
@@ -125,11 +131,12 @@ from ansible_collections.vcompare.lab.plugins.module_utils.lab import (
     guest_image,
     image_build,
     node_image,
+    systems_image,
 )
 
-_MAKERS = {"guest": guest_image.make, "node": node_image.make}
+_MAKERS = {"guest": guest_image.make, "node": node_image.make, "systems": systems_image.make}
 # A tree, its archive and the finished files, as measured.
-_BUILD_MIB = {"guest": 1400, "node": 4000}
+_BUILD_MIB = {"guest": 1400, "node": 4000, "systems": 30}
 
 
 def _recipe(given: dict[str, t.Any]) -> image_build.Recipe:
@@ -157,6 +164,19 @@ def _recipe(given: dict[str, t.Any]) -> image_build.Recipe:
     )
 
 
+def _named(given: list[dict[str, t.Any]]) -> dict[str, image_build.Recipe]:
+    """Return the recipes by the names of their images."""
+    recipes: dict[str, image_build.Recipe] = {}
+    for entry in given:
+        name = entry.get("name") or entry["kind"]
+        if name in recipes:
+            raise VcompareError(
+                f"Two images would be called {name}.", "Give each a name of its own."
+            )
+        recipes[name] = _recipe(entry)
+    return recipes
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
@@ -166,7 +186,12 @@ def main() -> None:
                 "elements": "dict",
                 "required": True,
                 "options": {
-                    "kind": {"type": "str", "choices": ["guest", "node"], "required": True},
+                    "kind": {
+                        "type": "str",
+                        "choices": ["guest", "node", "systems"],
+                        "required": True,
+                    },
+                    "name": {"type": "str"},
                     "release": {"type": "str"},
                     "packages": {"type": "list", "elements": "str", "required": True},
                     "release_packages": {"type": "dict", "default": {}},
@@ -183,8 +208,15 @@ def main() -> None:
     begin = time.monotonic()
     folder = f"{module.params['home']}/images"
     try:
-        recipes = [_recipe(given) for given in module.params["images"]]
-        missing = [recipe for recipe in recipes if image_build.cached(folder, recipe) is None]
+        recipes = _named(module.params["images"])
+        # A recipe that is asked for twice is built once.
+        missing = list(
+            {
+                recipe.key(): recipe
+                for recipe in recipes.values()
+                if image_build.cached(folder, recipe) is None
+            }.values()
+        )
         if missing and not module.check_mode:
             for release in sorted({recipe.release for recipe in missing}):
                 apt.require_mirror(apt.sources(release), release)
@@ -199,7 +231,9 @@ def main() -> None:
                 ]
                 for build in builds:
                     build.result()
-        images = {recipe.kind: image_build.cached(folder, recipe) or {} for recipe in recipes}
+        images = {
+            name: image_build.cached(folder, recipe) or {} for name, recipe in recipes.items()
+        }
     except VcompareError as error:
         module.fail_json(**error.as_result())
     module.exit_json(changed=bool(missing), images=images, elapsed_s=time.monotonic() - begin)

@@ -13,8 +13,8 @@ author:
 description:
   - An instance is the same root file system under one of several technologies, the arms, with the
     same number of CPUs and the same memory. O(arm=bare) is a chroot on the host itself,
-    O(arm=docker) a container, O(arm=kvm) a libvirt domain, O(arm=xen-pv) and O(arm=xen-pvh) guests
-    of Xen, and O(arm=xen-dom0) a chroot in Xen's control domain.
+    O(arm=docker) a container, O(arm=kvm) a libvirt domain, O(arm=xen-pv), O(arm=xen-pvh) and
+    O(arm=xen-hvm) guests of Xen, and O(arm=xen-dom0) a chroot in Xen's control domain.
   - What is made carries a marker with its owner. Nothing without it, or with another owner, is ever
     changed or removed.
   - A failed attempt leaves nothing behind.
@@ -33,7 +33,7 @@ options:
       - The technology.
     type: str
     required: true
-    choices: [bare, docker, podman, kvm, xen-dom0, xen-pv, xen-pvh]
+    choices: [bare, docker, podman, kvm, xen-dom0, xen-pv, xen-pvh, xen-hvm, docker-in-kvm, docker-in-xen]
   state:
     description:
       - With V(present), the instance is there and runs.
@@ -247,7 +247,7 @@ options:
         elements: str
   xen:
     description:
-      - What only O(arm=xen-pv) and O(arm=xen-pvh) understand.
+      - What only O(arm=xen-pv), O(arm=xen-pvh) and O(arm=xen-hvm) understand.
     type: dict
     suboptions:
       cmdline:
@@ -469,7 +469,18 @@ def main() -> None:
             "arm": {
                 "type": "str",
                 "required": True,
-                "choices": ["bare", "docker", "podman", "kvm", "xen-dom0", "xen-pv", "xen-pvh"],
+                "choices": [
+                    "bare",
+                    "docker",
+                    "podman",
+                    "kvm",
+                    "xen-dom0",
+                    "xen-pv",
+                    "xen-pvh",
+                    "xen-hvm",
+                    "docker-in-kvm",
+                    "docker-in-xen",
+                ],
             },
             "state": {
                 "type": "str",

@@ -26,7 +26,7 @@ options:
       - Only these arms; all of them without it.
     type: list
     elements: str
-    choices: [bare, docker, podman, kvm, xen-dom0, xen-pv, xen-pvh]
+    choices: [bare, docker, podman, kvm, xen-dom0, xen-pv, xen-pvh, xen-hvm, docker-in-kvm, docker-in-xen]
   prove:
     description:
       - Let each running instance prove what it is, from inside and from outside.
@@ -188,7 +188,18 @@ def main() -> None:
             "arms": {
                 "type": "list",
                 "elements": "str",
-                "choices": ["bare", "docker", "podman", "kvm", "xen-dom0", "xen-pv", "xen-pvh"],
+                "choices": [
+                    "bare",
+                    "docker",
+                    "podman",
+                    "kvm",
+                    "xen-dom0",
+                    "xen-pv",
+                    "xen-pvh",
+                    "xen-hvm",
+                    "docker-in-kvm",
+                    "docker-in-xen",
+                ],
             },
             "prove": {"type": "bool", "default": False},
             "docker": {"type": "dict", "options": {"base_url": {"type": "str"}}},

@@ -30,6 +30,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol imp
     NotPossible,
     Proof,
     Result,
+    System,
 )
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.store import Record, Store
 from ansible_collections.vcompare.lab.plugins.module_utils.journal import Journal
@@ -95,6 +96,7 @@ class Base:
     arm = ""
     own_kernel = False
     untraced = "not traced: what the kernel does in the context of other tasks"
+    refuses_systems: tuple[str, ...] = ()
     subnet = Subnet("127.0.0.0/24")
 
     def __init__(
@@ -173,6 +175,10 @@ class Base:
         return ""
 
     # Verbs
+
+    def foreign(self, spec: InstanceSpec, system: System) -> InstanceSpec:
+        """Return what ``create`` takes to start a system that is not ours in place of the image."""
+        raise NotPossible(f"{self.arm} has no way to start another system")
 
     def files(self, name: str) -> t.Sequence[str]:
         """Return the files and folders of the host that belong to one instance alone."""

@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import io
 import json
 import os
 import signal
@@ -31,6 +33,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol imp
     NotPossible,
     Proof,
     Result,
+    System,
 )
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.stamps import Frame, timed_out
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.store import Record
@@ -50,7 +53,8 @@ DOCKER_MISSING = (
 DEFAULT_URL = "unix:///run/docker.sock"
 NETWORK = "vcompare"
 IDLE = ("/bin/sleep", "infinity")
-OPTIONS = frozenset({"base_url", "runtime", "address"})
+OPTIONS = frozenset({"base_url", "runtime", "address", "program"})
+SYSTEMS = "vcompare/system"
 
 # Loading an image is one request without an answer for as long as it takes.
 _LOAD_TIMEOUT_S = 1800
@@ -111,6 +115,8 @@ class Docker(Base):
     arm = "docker"
     subnet = network.DOCKER
     default_url = DEFAULT_URL
+    # Linux' own words: what is no program of Linux can't be one of a container.
+    refuses_systems = ("exec format error",)
 
     _client: t.Any = None
 
@@ -153,8 +159,43 @@ class Docker(Base):
     def _prepare_host(self, spec: InstanceSpec) -> None:
         self.store.ensure()
         self._ensure_network(spec.owner)
-        if spec.image is not None:
+        if spec.image is not None and not spec.options.get("program"):
             self._ensure_image(spec.image)
+
+    def _stage(self, spec: InstanceSpec, record: Record) -> None:
+        if spec.options.get("program"):
+            self._import_program(spec)
+
+    def foreign(self, spec: InstanceSpec, system: System) -> InstanceSpec:
+        """Return what ``create`` takes to have a container of that one file, whose application it is."""
+        if system.boot != "kernel":
+            raise NotPossible(f"a container has no disk to start {system.name} from")
+        reference = f"{SYSTEMS}:{spec.name}"
+        return dataclasses.replace(
+            spec,
+            image=Image(rootfs="", reference=reference),
+            command=(f"/{os.path.basename(system.path)}",),
+            data_mib=0,
+            options={**spec.options, "program": system.path},
+        )
+
+    def _import_program(self, spec: InstanceSpec) -> None:
+        """Make an image of a single file; it goes with its container."""
+        path, image = str(spec.options["program"]), t.cast(Image, spec.image)
+        self.journal.create("docker-image", image.reference, spec.owner)
+        archive = io.BytesIO()
+        with tarfile.open(fileobj=archive, mode="w") as tar, open(path, "rb") as program:
+            entry = tar.gettarinfo(fileobj=program, arcname=os.path.basename(path))
+            entry.mode = 0o755
+            tar.addfile(entry, program)
+        repository, _colon, tag = image.reference.partition(":")
+        with _errors(f"{spec.name}: making an image of {path}"):
+            self.client(_LOAD_TIMEOUT_S).import_image_from_data(
+                archive.getvalue(),
+                repository=repository,
+                tag=tag,
+                changes=[f"LABEL {DOCKER_LABEL}={spec.owner}"],
+            )
 
     def _ensure_network(self, owner: str) -> None:
         client = self.client()
@@ -424,6 +465,15 @@ class Docker(Base):
         ):
             self.client(timeout_s).remove_container(name, force=True, v=True)
         self.drop_images(name, timeout_s)
+        spec = (record or {}).get("spec") or {}
+        if (spec.get("options") or {}).get("program"):
+            reference = spec["image"]["reference"]
+            with (
+                _errors(f"{name}: removing its image"),
+                contextlib.suppress(docker.errors.ImageNotFound),
+            ):
+                self.client(timeout_s).remove_image(reference, force=True)
+            self.journal.gone("docker-image", reference, str(spec.get("owner", "")))
 
     def identify(self, name: str) -> t.Sequence[Proof]:
         """Prove what the arm is, from inside and from outside."""

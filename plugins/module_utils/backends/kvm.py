@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import typing as t
 import xml.etree.ElementTree as ET
@@ -35,6 +36,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol imp
     InstanceSpec,
     NotPossible,
     Proof,
+    System,
 )
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.store import Record
 
@@ -158,6 +160,25 @@ class Kvm(Machine):
         if kvm_xml.DEFAULT_NETWORK not in names:
             self.journal.create("libvirt-network", kvm_xml.DEFAULT_NETWORK, owner)
         kvm_network.ensure(self.connection, self.subnet, owner)
+
+    def foreign(self, spec: InstanceSpec, system: System) -> InstanceSpec:
+        """Return what ``create`` takes to start a system that is not ours in place of the image."""
+        if system.firmware != "bios":
+            raise NotPossible(
+                f"{system.name} needs {system.firmware}, and machines are given a BIOS here"
+            )
+        options: dict[str, t.Any] = {
+            key: value
+            for key, value in spec.options.items()
+            if key in ("uri", "domain_type", "cpu_mode")
+        }
+        # The firmware then writes what it shows on the serial console too, and so does what asks it to show something.
+        options["qemu_args"] = ["-machine", "graphics=off"]
+        if system.boot == "disk":
+            options["disks"] = [{"path": system.path, "readonly": True}]
+        else:
+            options.update(kernel=system.path, cmdline=system.cmdline)
+        return dataclasses.replace(spec, image=None, command=(), data_mib=0, options=options)
 
     def xml(self, spec: InstanceSpec, record: Record) -> str:
         """Return the XML of the domain that an instance becomes here."""

@@ -32,7 +32,7 @@ class Image:
     """The one root file system and its exports, as paths on the host of the arm.
 
     :param rootfs: block device or raw file with the ext4 root file system, used read-only.
-    :param kernel: kernel of virtual machines.
+    :param kernel: kernel of virtual machines, unpacked; ``vmlinuz`` beside it is the same one, packed.
     :param initrd: small initrd of virtual machines.
     :param container: image archive that ``docker load`` takes.
     :param reference: name of the container image, e.g. ``vcompare/guest:0123456789ab``.
@@ -133,6 +133,31 @@ class Proof:
     holds: bool
 
 
+@dataclasses.dataclass(frozen=True)
+class System:
+    """A system that is not ours.
+
+    :param path: its file on this host.
+    :param console: what it is seen by on its serial console, as a regular expression.
+    :param boot: ``kernel``: started in place of a kernel; ``disk``: the machine boots from it, and writes nothing to it.
+    :param linux: whether its kernel is Linux.
+    :param cmdline: what it is told when it starts in place of a kernel.
+    :param firmware: ``bios`` or ``uefi``.
+    :param memory_mib: what it needs; 0: as much as any instance.
+    :param ready_s: by when it must be seen, on an ordinary machine.
+    """
+
+    name: str
+    path: str
+    console: str
+    boot: str = "kernel"
+    linux: bool = False
+    cmdline: str = ""
+    firmware: str = "bios"
+    memory_mib: int = 0
+    ready_s: float = 60.0
+
+
 class Backend(t.Protocol):
     """The verbs. Each is idempotent, has a deadline, and leaves nothing behind when it fails."""
 
@@ -141,6 +166,8 @@ class Backend(t.Protocol):
     own_kernel: bool
     # What works for an instance and is none of its tasks, in words.
     untraced: str
+    # Words of the technology itself when it can't start a system of another kind.
+    refuses_systems: tuple[str, ...]
 
     def address(self, spec: InstanceSpec) -> str:
         """Return the IPv4 address that the instance has or will have: the same before it exists."""
@@ -160,6 +187,14 @@ class Backend(t.Protocol):
 
     def create(self, spec: InstanceSpec, timeout_s: float) -> Info:
         """Make the instance and start it; return when it was started, not when it is ready."""
+
+    def foreign(self, spec: InstanceSpec, system: System) -> InstanceSpec:
+        """Return what ``create`` takes to start a system that is not ours in place of the image.
+
+        It is seen on its console, if at all: ``run`` does not work.
+
+        :raises NotPossible: there is no way to try that.
+        """
 
     def wait_ready(self, spec: InstanceSpec, timeout_s: float) -> float:
         """Wait until ``run`` works; return the seconds that it took."""

@@ -57,6 +57,28 @@ def _xen_pvh() -> type[Base]:
     return XenPvh
 
 
+def _xen_hvm() -> type[Base]:
+    from ansible_collections.vcompare.lab.plugins.module_utils.backends.xen import XenHvm
+
+    return XenHvm
+
+
+def _docker_in_kvm() -> type[Base]:
+    from ansible_collections.vcompare.lab.plugins.module_utils.backends.docker_in_kvm import (
+        DockerInKvm,
+    )
+
+    return DockerInKvm
+
+
+def _docker_in_xen() -> type[Base]:
+    from ansible_collections.vcompare.lab.plugins.module_utils.backends.docker_in_xen import (
+        DockerInXen,
+    )
+
+    return DockerInXen
+
+
 _BACKENDS: dict[str, t.Callable[[], type[Base]]] = {
     "bare": lambda: Bare,
     AGAIN: lambda: BareAgain,
@@ -67,6 +89,9 @@ _BACKENDS: dict[str, t.Callable[[], type[Base]]] = {
     "xen-dom0": lambda: XenDom0,
     "xen-pv": _xen_pv,
     "xen-pvh": _xen_pvh,
+    "xen-hvm": _xen_hvm,
+    "docker-in-kvm": _docker_in_kvm,
+    "docker-in-xen": _docker_in_xen,
 }
 
 # All that is measured, and of these what a user can choose.
@@ -75,7 +100,9 @@ ARMS: tuple[str, ...] = tuple(arm for arm in MEASURED_ARMS if arm not in (AGAIN,
 
 # The name of the sub-dictionary with an arm's own options; an arm without one has no options.
 OPTION_GROUPS: dict[str, str] = {
-    arm: arm.partition("-")[0] for arm in ARMS if arm not in ("bare", "podman", "xen-dom0")
+    arm: arm.partition("-")[0]
+    for arm in ARMS
+    if arm not in ("bare", "podman", "xen-dom0") and "-in-" not in arm
 }
 
 

@@ -31,13 +31,18 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.process impo
 )
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
     BackendError,
+    Image,
     InstanceSpec,
+    NotPossible,
     Proof,
+    System,
 )
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.store import Record, write_file
 from ansible_collections.vcompare.lab.plugins.module_utils.journal import Journal
 
-OPTIONS = frozenset({"address", "mac", "cmdline", "config", "second_disk"})
+OPTIONS = frozenset({"address", "mac", "cmdline", "config", "second_disk", "kernel"})
+# Where Debian's package and Xen's own installation have the device model of fully virtualised guests.
+DEVICE_MODELS = ("/usr/libexec/xen-qemu-system-i386", "/usr/lib/xen/bin/qemu-system-i386")
 LOG_DIR = Path("/var/log/xen")
 BRIDGE_ALIAS = "vcompare"
 
@@ -139,10 +144,15 @@ class Xen(Machine):
     )
     console_device = "hvc0"
     data_device = "/dev/xvdb"
+    # Of the library that unpacks a kernel for a domain without firmware.
+    refuses_systems = ("no loader found", "invalid kernel", "not an elf")
     kind = ""
     guest_type = ""
     capability = ""
     signature = ""
+    disk_device = "xvda"
+    # What a guest of this type needs in xl's configuration beside the rest.
+    settings: t.ClassVar[t.Mapping[str, Value]] = {}
 
     _info: dict[str, str] | None = None
 
@@ -183,9 +193,18 @@ class Xen(Machine):
                 f"{spec.name}: xen: there is no option {unknown[0]!r}",
                 remedy=f"There are {', '.join(sorted(OPTIONS))}.",
             )
-        if spec.image is None:
+        if spec.image is None and not spec.options.get("kernel"):
             raise BackendError(f"{spec.name}: {self.arm} needs an image", remedy="Give image.")
         return super().resolve(spec)
+
+    def foreign(self, spec: InstanceSpec, system: System) -> InstanceSpec:
+        """Return what ``create`` takes to start a system that is not ours in place of the image."""
+        if system.boot != "kernel" or system.firmware != "bios":
+            raise NotPossible(
+                f"{self.arm} starts {system.name} only where it can take the place of a kernel"
+            )
+        options = {"kernel": system.path, "cmdline": system.cmdline}
+        return dataclasses.replace(spec, image=None, command=(), data_mib=0, options=options)
 
     def _host_cpus(self) -> frozenset[int] | None:
         # the machine's, of which dom0 may have only some
@@ -203,26 +222,38 @@ class Xen(Machine):
     def config(self, spec: InstanceSpec, record: Record) -> dict[str, Value]:
         """Return an instance's configuration for xl."""
         if spec.image is None:
-            raise BackendError(f"{spec.name}: {self.arm} needs an image", remedy="Give image.")
-        disks = [f"format=raw,vdev=xvda,access=r,target={spec.image.rootfs}"]
+            return {
+                **self._shape(spec, record),
+                "kernel": str(spec.options["kernel"]),
+                "extra": str(spec.options.get("cmdline") or ""),
+                "serial": f"file:{self.console_log(spec.name)}",
+            }
+        disks = [f"format=raw,vdev={self.disk_device},access=r,target={spec.image.rootfs}"]
         if spec.data_mib:
             disks.append(f"format=raw,vdev=xvdb,access=w,target={record['data']}")
         if spec.options.get("second_disk"):
             disks.append(_second_disk(str(spec.options["second_disk"])))
         vif = f"mac={record['mac']},bridge={self.subnet.bridge},script=vif-bridge"
         return {
+            **self._shape(spec, record),
+            "kernel": self.kernel(spec.image),
+            "ramdisk": self.initrd(spec.name),
+            "extra": self.cmdline(spec),
+            "disk": disks,
+            "vif": [vif],
+            **(spec.options.get("config") or {}),
+        }
+
+    def _shape(self, spec: InstanceSpec, record: Record) -> dict[str, Value]:
+        """Return what a domain's configuration says whatever runs in it."""
+        return {
             "name": spec.name,
             "uuid": record["uuid"],
             "type": self.kind,
-            "kernel": spec.image.kernel,
-            "ramdisk": self.initrd(spec.name),
-            "extra": self.cmdline(spec),
             "vcpus": spec.vcpus,
             "cpus": spec.cpuset,
             "memory": spec.memory_mib,
             "maxmem": spec.memory_mib,
-            "disk": disks,
-            "vif": [vif],
             "on_poweroff": "destroy",
             "on_reboot": "destroy",
             "on_crash": "destroy",
@@ -230,8 +261,12 @@ class Xen(Machine):
             # the guest dies ("SVM Insn len emulation failed" in xl dmesg). Native costs nothing
             # where it isn't needed.
             "tsc_mode": "native",
-            **(spec.options.get("config") or {}),
+            **self.settings,
         }
+
+    def kernel(self, image: Image) -> str:
+        """Return the path of the kernel that a guest of this type starts."""
+        return image.kernel
 
     def _stage(self, spec: InstanceSpec, record: Record) -> None:
         super()._stage(spec, record)
@@ -259,7 +294,7 @@ class Xen(Machine):
 
     def console(self, name: str) -> str:
         """Return the last lines that the instance said on its console."""
-        return last_lines(str(LOG_DIR / "console" / f"guest-{name}.log"))
+        return super().console(name) or last_lines(str(LOG_DIR / "console" / f"guest-{name}.log"))
 
     def _rows(self) -> list[Row]:
         if shutil.which("xl", path="/usr/sbin:/usr/bin:/sbin:/bin") is None:
@@ -472,3 +507,55 @@ class XenPvh(Xen):
     guest_type = "PVH"
     capability = "hvm"
     signature = "XenVMMXenVMM"
+
+
+class XenHvm(Xen):
+    """A guest with a whole emulated machine, whose firmware starts the kernel; its drivers are paravirtual all the same."""
+
+    arm = "xen-hvm"
+    kind = "hvm"
+    guest_type = "HVM"
+    capability = "hvm"
+    signature = "XenVMMXenVMM"
+    refuses_systems = ()
+    # The device model would emulate the first four disks as well, and refuses to where they are read-only.
+    disk_device = "xvde"
+    settings: t.ClassVar[t.Mapping[str, Value]] = {
+        # The front ends are what the other types have too; nothing is emulated that no guest of ours uses.
+        "xen_platform_pci": 1,
+        "vga": "none",
+        "vnc": 0,
+        "usb": 0,
+    }
+
+    def available(self) -> str:
+        """Return an empty string, or the reason why this host can't carry the arm."""
+        reason = super().available()
+        if reason or any(Path(path).exists() for path in DEVICE_MODELS):
+            return reason
+        return (
+            f"its device model is not installed (Debian: qemu-system-xen): there is no {DEVICE_MODELS[0]}; "
+            "xl would make half a domain without it"
+        )
+
+    def kernel(self, image: Image) -> str:
+        """Return the path of the kernel as firmware starts it: packed, with a boot sector."""
+        path = Path(image.kernel)
+        return str(path.with_name("vmlinuz") if path.name == "vmlinux" else path)
+
+    def config(self, spec: InstanceSpec, record: Record) -> dict[str, Value]:
+        """Return an instance's configuration for xl."""
+        config = super().config(spec, record)
+        if "vif" not in config:
+            return config
+        # Without a word on it, xl gives an emulated card beside the paravirtual one.
+        vifs = [f"{vif},type=vif" for vif in t.cast("t.Sequence[str]", config["vif"])]
+        return config | {"vif": vifs}
+
+    def _prepare_host(self, spec: InstanceSpec) -> None:
+        super()._prepare_host(spec)
+        if spec.image is not None and not Path(self.kernel(spec.image)).exists():
+            raise BackendError(
+                f"{spec.name}: the image's packed kernel is not there ({self.kernel(spec.image)})",
+                remedy="Build the image again: older ones have only the unpacked kernel.",
+            )

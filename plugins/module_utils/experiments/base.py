@@ -25,6 +25,10 @@ REST, LATER, LAST = "rest", "later", "last"
 # Arms that are measured to compare others with: no technology puts anything around the application there.
 WITHOUT_TECHNOLOGY = ("bare", "bare-again", "bare-planted", "xen-dom0")
 
+# A technology within another one: its start, its work and whether it works at all are looked at. How it shares,
+# contains and keeps is what both of its parts do, each of which is an arm of its own.
+WITHIN_ANOTHER = ("docker-in-kvm", "docker-in-xen")
+
 
 def answer(scenario: str, metric: str) -> Metric:
     """Make the metric of a question that is answered by yes (1) or no (0)."""
@@ -67,7 +71,7 @@ class Experiment:
 
     name: str
     steps: tuple[Step, ...]
-    without: tuple[str, ...] = WITHOUT_TECHNOLOGY
+    without: tuple[str, ...] = (*WITHOUT_TECHNOLOGY, *WITHIN_ANOTHER)
     data_mib: int = 0
 
     @property

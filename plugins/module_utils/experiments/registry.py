@@ -13,6 +13,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.experiments import (
     delivery,
     density,
     disk,
+    docker_in_vm,
     footprint,
     image_build,
     image_history,
@@ -20,6 +21,9 @@ from ansible_collections.vcompare.lab.plugins.module_utils.experiments import (
     network,
     snapshots,
     ten_apps,
+    os_variety,
+    snapshots,
+    two_kernels,
 )
 from ansible_collections.vcompare.lab.plugins.module_utils.experiments.base import Experiment
 
@@ -39,6 +43,9 @@ EXPERIMENTS: t.Mapping[str, Experiment] = {
         image_history.EXPERIMENT,
         image_build.EXPERIMENT,
         consistency.EXPERIMENT,
+        two_kernels.EXPERIMENT,
+        os_variety.EXPERIMENT,
+        docker_in_vm.EXPERIMENT,
         snapshots.EXPERIMENT,
         containment.EXPERIMENT,
     )

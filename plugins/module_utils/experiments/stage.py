@@ -23,6 +23,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol imp
     InstanceSpec,
     NotPossible,
     Result,
+    System,
 )
 from ansible_collections.vcompare.lab.plugins.module_utils.evidence import Evidence
 from ansible_collections.vcompare.lab.plugins.module_utils.experiments import host
@@ -199,6 +200,22 @@ class Stage:
                 f"the image {role} is not on this host: it is brought by the role measure where a scenario needs it"
             )
         return self.images[role]
+
+    def foreign(self, system: System) -> InstanceSpec:
+        """Return the specification of an instance that is another system; it goes at the end of the turn as well.
+
+        :raises NotPossible: the technology has no way to try that.
+        """
+        tag = "".join(c for c in system.name.lower() if c.isascii() and c.isalnum())[:12]
+        spec = dataclasses.replace(
+            self.spec,
+            name=f"{self.spec.name}-{tag}",
+            command=(),
+            memory_mib=system.memory_mib or self.spec.memory_mib,
+        )
+        spec = self.backend.foreign(spec, system)
+        self.company[spec.name] = spec
+        return spec
 
     def gone(self, spec: InstanceSpec) -> None:
         """Take one of them away now."""

@@ -60,11 +60,49 @@ def codename(os_release: str = "/etc/os-release") -> str:
     return values["VERSION_CODENAME"]
 
 
-def sources(release: str, folder: str = "/etc/apt") -> list[Source]:
+def sources(release: str, folder: str = "/etc/apt", own: str | None = None) -> list[Source]:
     """The archives of ``release`` that this machine uses, first named first.
 
+    Where it has none for that release, those of its own release with the other's name: a mirror of Debian has all
+    releases side by side.
+
+    :param own: this machine's release; None to look.
     :raises VcompareError: there are none.
     """
+    found = _known(folder)
+    ours = _of_release(found, release)
+    if not ours:
+        own = codename_or_nothing() if own is None else own
+        ours = [
+            dataclasses.replace(source, suite=release + source.suite.removeprefix(own))
+            for source in (_of_release(found, own) if own else [])
+        ]
+    if not any(source.suite == release for source in ours):
+        raise VcompareError(
+            f"apt on this machine has no source for Debian {release} "
+            f"(looked in {folder}/sources.list and sources.list.d).",
+            "Add the mirror that this machine shall use to /etc/apt, or choose the release that it has.",
+        )
+    return ours
+
+
+def codename_or_nothing() -> str:
+    """The release of this machine; empty where it is no Debian."""
+    try:
+        return codename()
+    except (VcompareError, OSError):
+        return ""
+
+
+def _of_release(found: list[Source], release: str) -> list[Source]:
+    wanted = {release + pocket for pocket in _POCKETS}
+    # A third party may call its suite like the release; Debian's own are those with "main".
+    ours = [source for source in found if source.suite in wanted and "main" in source.components]
+    return list(dict.fromkeys(dataclasses.replace(source, components=("main",)) for source in ours))
+
+
+def _known(folder: str) -> list[Source]:
+    """All sources of this machine."""
     found: list[Source] = []
     for path in [
         os.path.join(folder, "sources.list"),
@@ -77,19 +115,7 @@ def sources(release: str, folder: str = "/etc/apt") -> list[Source]:
                 found += parse_deb822(text.read())
             elif path.endswith(".list"):
                 found += parse_lines(text.read())
-    wanted = {release + pocket for pocket in _POCKETS}
-    # A third party may call its suite like the release; Debian's own are those with "main".
-    ours = [source for source in found if source.suite in wanted and "main" in source.components]
-    unique = list(
-        dict.fromkeys(dataclasses.replace(source, components=("main",)) for source in ours)
-    )
-    if not any(source.suite == release for source in unique):
-        raise VcompareError(
-            f"apt on this machine has no source for Debian {release} "
-            f"(looked in {folder}/sources.list and sources.list.d).",
-            "Add the mirror that this machine shall use to /etc/apt, or choose the release that it has.",
-        )
-    return unique
+    return found
 
 
 def require_mirror(found: list[Source], release: str) -> None:

@@ -15,6 +15,7 @@ import io
 import json
 import lzma
 import os
+import shutil
 import struct
 import tarfile
 import time
@@ -41,6 +42,7 @@ _DRIVERS = {
     "xen": ("xen-blkfront", "xen-netfront"),
     "common": ("crc32c_generic", "ext4", "overlay"),
 }
+_ZSTD = b"\x28\xb5\x2f\xfd"
 _KERNEL_HOOK = (
     'set -e; cd "$VC_KERNEL_DIR"; '
     "package=$(apt-cache depends --important linux-image-amd64 | sed -n 's/^ *Depends: *//p' | head -n 1); "
@@ -100,7 +102,7 @@ def make(recipe: Recipe, folder: str, work: str) -> dict[str, t.Any]:
         "packages": packages,
     }
     _kit(folder, work, meta)
-    files = ("rootfs.ext4", "kit.ext4", "container.tar", "vmlinux", "initrd.img")
+    files = ("rootfs.ext4", "kit.ext4", "container.tar", "vmlinux", "vmlinuz", "initrd.img")
     return {**meta, "files": {name: sha256(os.path.join(folder, name)) for name in files}}
 
 
@@ -115,6 +117,8 @@ def _kernel(kernel_dir: str, folder: str, init: str, tar: str) -> str:
     command.run(["dpkg-deb", "--extract", debs[0], tree], "unpacking the guests' kernel")
     (image,) = glob.glob(os.path.join(tree, "boot", "vmlinuz-*"))
     release = os.path.basename(image).removeprefix("vmlinuz-")
+    # As firmware starts it, for machines that have one.
+    shutil.copyfile(image, os.path.join(folder, "vmlinuz"))
     with open(image, "rb") as packed, open(os.path.join(folder, "vmlinux"), "wb") as plain:
         plain.write(uncompressed(packed.read()))
     modules = os.path.join(
@@ -166,20 +170,29 @@ def uncompressed(image: bytes) -> bytes:
 
     Source: Linux, Documentation/arch/x86/boot.rst (setup_sects, payload_offset, payload_length).
 
-    :raises VcompareError: it is no bzImage, or not compressed by xz.
+    :raises VcompareError: it is no bzImage, or compressed in another way than by xz or zstd.
     """
     if image[0x202:0x206] != b"HdrS":
         raise VcompareError("The guests' kernel is no bzImage.")
     setup_sectors = image[0x1F1] or 4
     offset, length = struct.unpack_from("<II", image, 0x248)
     begin = (setup_sectors + 1) * 512 + offset
+    packed = image[begin : begin + length]
     try:
         # What follows the compressed data is its size, in four bytes.
-        kernel = lzma.LZMADecompressor(lzma.FORMAT_XZ).decompress(image[begin : begin + length])
+        if packed[:4] == _ZSTD:
+            kernel = command.run_bytes(
+                ["zstd", "--quiet", "-dc"],
+                "unpacking the guests' kernel",
+                remedy="Install zstd.",
+                stdin=packed[:-4],
+            )
+        else:
+            kernel = lzma.LZMADecompressor(lzma.FORMAT_XZ).decompress(packed)
     except lzma.LZMAError as error:
         raise VcompareError(
-            f"The guests' kernel can't be unpacked ({error}): it is not compressed by xz, "
-            "as the kernels of Debian 12 and 13 are."
+            f"The guests' kernel can't be unpacked ({error}): it is compressed neither by xz, "
+            "as the kernels of Debian 12 are, nor by zstd."
         ) from error
     if kernel[:4] != b"\x7fELF":
         raise VcompareError("The guests' kernel holds no ELF file.")
@@ -269,7 +282,7 @@ def _kit(folder: str, work: str, meta: dict[str, t.Any]) -> None:
     """The second read-only disk of a nested node: kernel, initrd and container image."""
     tree = os.path.join(work, "kit")
     os.mkdir(tree)
-    for name in ("vmlinux", "initrd.img", "container.tar"):
+    for name in ("vmlinux", "vmlinuz", "initrd.img", "container.tar"):
         os.link(os.path.join(folder, name), os.path.join(tree, name))
     with open(os.path.join(tree, "image.json"), "w", encoding="utf-8") as text:
         json.dump(meta, text, indent=1, sort_keys=True)

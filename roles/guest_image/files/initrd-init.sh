@@ -24,16 +24,22 @@ else
     xen=''
     [ -e /sys/hypervisor/type ] && xen=yes
 fi
-if [ -n "$xen" ]; then disk=/dev/xvda; set -- xen; else disk=/dev/vda; set -- virtio; fi
+# A fully virtualised guest of Xen has it under the first name that is not emulated as well.
+if [ -n "$xen" ]; then disks='/dev/xvda /dev/xvde'; set -- xen; else disks=/dev/vda; set -- virtio; fi
 for module in $($busybox cat "/modules.$1" /modules.common); do
     $busybox insmod "/modules/$module" || echo "vcompare: module $module was not loaded"
 done
 
 tries=0
-while [ ! -b "$disk" ]; do
+disk=''
+while :; do
+    for name in $disks; do
+        [ ! -b "$name" ] || disk=$name
+    done
+    [ -z "$disk" ] || break
     tries=$((tries + 1))
     if [ "$tries" -gt 3000 ]; then
-        echo "vcompare: no disk $disk after 30 s"
+        echo "vcompare: no disk $disks after 30 s"
         $busybox poweroff -f
     fi
     $busybox usleep 10000

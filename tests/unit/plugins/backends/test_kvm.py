@@ -5,13 +5,17 @@
 from __future__ import annotations
 
 import dataclasses
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
 from ansible_collections.vcompare.lab.plugins.module_utils.backends import kvm
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
     BackendError,
+    Image,
     InstanceSpec,
+    NotPossible,
+    System,
 )
 
 pytestmark = pytest.mark.skipif(not kvm.HAS_LIBVIRT, reason="python3-libvirt is not installed")
@@ -52,6 +56,24 @@ def test_a_life(backend: kvm.Kvm) -> None:
     assert backend.info(SPEC.name).state == "absent"
     assert backend.journal.pending() == []
     assert not backend.store.exists(SPEC.name)
+
+
+def test_another_system_takes_the_place_of_the_kernel(backend: kvm.Kvm) -> None:
+    system = System("iPXE", "/others/ipxe.lkrn", "iPXE")
+    guest = InstanceSpec("vc-ipxe", image=Image("/dev/x"), cpuset="0", options=OPTIONS)
+    text = backend.xml(backend.foreign(guest, system), {"mac": "m"})
+    root = ET.fromstring(text)  # noqa: S314
+    assert root.findtext("os/kernel") == system.path
+    assert root.find("os/initrd") is None
+    assert not root.findall("devices/disk")
+    assert root.find("devices/serial/source").get("path").endswith("vc-ipxe/console.log")  # type: ignore[union-attr]
+    assert "graphics=off" in text
+    text = backend.xml(backend.foreign(guest, dataclasses.replace(system, boot="disk")), {})
+    disk = ET.fromstring(text).find("devices/disk")  # noqa: S314
+    assert disk is not None
+    assert disk.find("readonly") is not None
+    with pytest.raises(NotPossible, match="uefi"):
+        backend.foreign(guest, dataclasses.replace(system, firmware="uefi"))
 
 
 def test_two_lives_from_one_file(backend: kvm.Kvm) -> None:

@@ -100,6 +100,7 @@ def test_arms_and_their_options() -> None:
         "kvm": "kvm",
         "xen-pv": "xen",
         "xen-pvh": "xen",
+        "xen-hvm": "xen",
     }
     with pytest.raises(BackendError, match="no arm"):
         registry.backend("rkt")

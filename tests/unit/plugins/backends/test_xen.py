@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol imp
     BackendError,
     Image,
     InstanceSpec,
+    NotPossible,
+    System,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -62,6 +65,54 @@ def test_a_guest(tmp_path: Path) -> None:
         assert config["cpus"] == "1"
         assert config["tsc_mode"] == "native"
         assert f"vcompare.arm={backend.arm}" in str(config["extra"])
+
+
+def test_a_fully_virtualised_guest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = xen.XenHvm(str(tmp_path))
+    spec = InstanceSpec("vc-a", image=Image("/dev/x", "/kit/vmlinux", "/kit/initrd"), cpuset="1")
+    config = backend.config(spec, {"mac": "00:16:3e:d5:03:10", "uuid": UUID})
+    assert read(xen.render(config, "me")) == config
+    # Firmware starts a packed kernel, and nothing is emulated that has a front end.
+    assert (config["type"], config["kernel"]) == ("hvm", "/kit/vmlinuz")
+    assert config["disk"] == ["format=raw,vdev=xvde,access=r,target=/dev/x"]
+    assert config["vif"] == ["mac=00:16:3e:d5:03:10,bridge=vcxen0,script=vif-bridge,type=vif"]
+    assert (config["vga"], config["vnc"]) == ("none", 0)
+    assert config["xen_platform_pci"] == 1
+    for path in ("kernel", "initrd", "rootfs"):
+        (tmp_path / path).touch()
+    image = Image(str(tmp_path / "rootfs"), str(tmp_path / "kernel"), str(tmp_path / "initrd"))
+    monkeypatch.setattr(xen, "ensure_bridge", lambda *_: None)
+    monkeypatch.setattr(type(backend.keys), "ensure", lambda self: None)
+    with pytest.raises(BackendError, match="packed kernel is not there"):
+        backend._prepare_host(dataclasses.replace(spec, image=image))
+
+
+def test_another_system_takes_the_place_of_the_kernel(tmp_path: Path) -> None:
+    system = System("memtest86+", "/others/memtest.bin", "Memtest", cmdline="console=ttyS0")
+    for backend in (xen.XenPv(str(tmp_path)), xen.XenPvh(str(tmp_path)), xen.XenHvm(str(tmp_path))):
+        spec = backend.foreign(InstanceSpec("vc-a", image=Image("/dev/x"), cpuset="1"), system)
+        config = backend.config(spec, {"mac": "m", "uuid": UUID})
+        assert read(xen.render(config, "me")) == config
+        assert (config["kernel"], config["extra"]) == ("/others/memtest.bin", "console=ttyS0")
+        assert config["serial"] == f"file:{tmp_path}/instances/vc-a/console.log"
+        assert not {"disk", "vif", "ramdisk"} & set(config)
+        # Only a machine with firmware has any business with it.
+        assert bool(backend.refuses_systems) == (backend.arm != "xen-hvm")
+    with pytest.raises(NotPossible):
+        backend.foreign(spec, dataclasses.replace(system, boot="disk"))
+
+
+def test_no_device_model_no_fully_virtualised_guest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(xen.Xen, "available", lambda self: "")
+    monkeypatch.setattr(xen, "DEVICE_MODELS", (str(tmp_path / "model"),))
+    backend = xen.XenHvm(str(tmp_path))
+    assert "qemu-system-xen" in backend.available()
+    (tmp_path / "model").touch()
+    assert backend.available() == ""
+    monkeypatch.setattr(xen.Xen, "available", lambda self: "no Xen here")
+    assert backend.available() == "no Xen here"
 
 
 def test_the_list_of_domains() -> None:

@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import glob
 import lzma
+import shutil
 import struct
+import subprocess
 
 import pytest
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
@@ -29,11 +31,19 @@ def test_the_payload_is_found_by_the_header() -> None:
     assert uncompressed(bz_image(lzma.compress(ELF))) == ELF
 
 
+def test_a_newer_way_of_packing() -> None:
+    program = shutil.which("zstd")
+    if program is None:
+        pytest.skip("zstd is not installed")
+    packed = subprocess.run([program, "-qc"], input=ELF, capture_output=True, check=True).stdout
+    assert uncompressed(bz_image(packed)) == ELF
+
+
 @pytest.mark.parametrize(
     ("image", "said"),
     [
         (b"\0" * 4096, "no bzImage"),
-        (bz_image(b"\x1f\x8b gzip" * 9), "not compressed by xz"),
+        (bz_image(b"\x1f\x8b gzip" * 9), "neither by xz"),
         (bz_image(lzma.compress(b"no kernel")), "no ELF"),
     ],
 )

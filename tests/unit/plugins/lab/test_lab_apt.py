@@ -60,9 +60,29 @@ def test_both_styles_are_read_and_others_left_out(tmp_path: Path) -> None:
 def test_no_mirror_for_the_release_is_said_with_a_remedy(tmp_path: Path) -> None:
     (tmp_path / "sources.list").write_text("deb http://mirror.example/debian trixie main\n")
     with pytest.raises(VcompareError) as caught:
-        apt.sources("bookworm", str(tmp_path))
+        apt.sources("bookworm", str(tmp_path), own="bookworm")
     assert "bookworm" in caught.value.message
     assert "/etc/apt" in caught.value.remedy
+
+
+def test_another_release_comes_from_the_same_mirror(tmp_path: Path) -> None:
+    (tmp_path / "sources.list").write_text(
+        "deb http://mirror.example/debian bookworm main contrib\n"
+        "deb http://mirror.example/debian bookworm-updates main\n"
+        "deb [signed-by=/k] http://mirror.example/security bookworm-security main\n"
+        "deb http://other.example/tools bookworm tools\n"
+    )
+    found = apt.sources("trixie", str(tmp_path), own="bookworm")
+    assert [source.line() for source in found] == [
+        "deb http://mirror.example/debian trixie main",
+        "deb http://mirror.example/debian trixie-updates main",
+        "deb [signed-by=/k] http://mirror.example/security trixie-security main",
+    ]
+    # What the machine has of its own for that release comes before any guess.
+    with (tmp_path / "sources.list").open("a") as more:
+        more.write("deb http://new.example/debian trixie main\n")
+    found = apt.sources("trixie", str(tmp_path), own="bookworm")
+    assert [source.uri for source in found] == ["http://new.example/debian"]
 
 
 def test_another_system_is_told(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import os
 import pathlib
@@ -24,6 +25,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol imp
     NotPossible,
     Proof,
     Result,
+    System,
 )
 from hypothesis import settings
 
@@ -95,6 +97,7 @@ class LocalBackend:
 
     own_kernel = False
     untraced = "not traced: nothing"
+    refuses_systems: tuple[str, ...] = ("exec format error",)
 
     def __init__(self, arm: str, at: str) -> None:
         self.arm, self.at = arm, at
@@ -137,12 +140,19 @@ class LocalBackend:
 
     def create(self, spec: InstanceSpec, timeout_s: float) -> Info:
         self._step("create")
-        self.processes[spec.name] = subprocess.Popen(
-            list(spec.command), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/"
-        )
+        try:
+            self.processes[spec.name] = subprocess.Popen(
+                list(spec.command), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/"
+            )
+        except OSError as error:
+            raise BackendError(f"{spec.name}: it could not be started: {error}") from None
         self.owners[spec.name] = spec.owner
         time.sleep(self.create_takes_s)
         return self.info(spec.name)
+
+    def foreign(self, spec: InstanceSpec, system: System) -> InstanceSpec:
+        self._step("foreign")
+        return dataclasses.replace(spec, image=None, command=(system.path,))
 
     def wait_ready(self, spec: InstanceSpec, timeout_s: float) -> float:
         self._step("wait_ready")

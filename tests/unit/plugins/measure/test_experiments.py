@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import pathlib
 import subprocess
@@ -15,9 +16,11 @@ import pytest
 from ansible_collections.vcompare.lab.plugins.module_utils import block, conditions
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
     BackendError,
+    Image,
     Info,
     InstanceSpec,
     Result,
+    System,
 )
 from ansible_collections.vcompare.lab.plugins.module_utils.experiments import (
     base,
@@ -28,6 +31,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.experiments import (
     registry,
     resp,
     served,
+    systems,
 )
 from ansible_collections.vcompare.lab.plugins.module_utils.experiments.stage import Stage
 from ansible_collections.vcompare.lab.plugins.module_utils.workloads.base import WorkSpec
@@ -343,6 +347,89 @@ def test_an_arm_without_snapshots_says_so(local_arms: Arms) -> None:
     assert {sample["status"] for sample in found.values()} == {"refused"}
     assert {sample["reason"] for sample in found.values()} == {"plain processes have no snapshots"}
     assert result["arms"][0]["status"] == "ok"
+
+
+def with_images(folder: pathlib.Path) -> dict[str, Image]:
+    """Another release that is this machine's own, and a system that is no program of Linux."""
+    (folder / "lkrn").write_bytes(b"\xeb\x3c no program")
+    (folder / "lkrn").chmod(0o755)
+    entry = {"name": "A system", "file": "lkrn", "console": "its last (words|breath)"}
+    (folder / "systems.json").write_text(json.dumps([entry, {**entry, "file": "not there"}]))
+    return {"other-release": IMAGE, "other-systems": Image(rootfs=str(folder))}
+
+
+def test_one_kernel_is_not_two(local_arms: Arms, tmp_path: pathlib.Path) -> None:
+    result, found = samples(local_arms, "two-kernels", images=with_images(tmp_path))
+    (sample,) = found.values()
+    assert (sample["metric"], sample["value"], sample["status"]) == ("kernels_differ", 0, "ok")
+    assert os.uname().release in evidence_of(result, sample)
+
+
+def test_two_kernels_are_seen_by_what_instances_say(
+    local_arms: Arms, tmp_path: pathlib.Path
+) -> None:
+    arm = local_arms["docker"]
+    run = arm.run
+
+    def says(name: str, argv: list[str], timeout_s: float) -> Result:
+        if argv[0] == "uname" and name.endswith("-release"):
+            return Result(0, "6.12.0\n", "", 0.1, 0.1, (0.0, 0.1, 0.0))
+        return run(name, argv, timeout_s)
+
+    arm.run = says  # type: ignore[method-assign,assignment]
+    result, found = samples(local_arms, "two-kernels", images=with_images(tmp_path))
+    assert found["kernels_differ", "minimal"]["value"] == 1
+    assert "6.12.0" in evidence_of(result, found["kernels_differ", "minimal"])
+
+
+def test_what_needs_an_image_that_is_not_there_is_refused(local_arms: Arms) -> None:
+    result, found = samples(local_arms, "two-kernels", "os-variety")
+    assert {sample["status"] for sample in found.values()} == {"refused"}
+    assert "other-release is not on this host" in str(found["kernels_differ", "minimal"]["reason"])
+    assert result["arms"][0]["status"] == "ok"
+
+
+def test_no_program_of_linux_runs_in_what_shares_its_kernel(
+    local_arms: Arms, tmp_path: pathlib.Path
+) -> None:
+    result, found = samples(local_arms, "os-variety", images=with_images(tmp_path))
+    # This machine's own release is no other one.
+    assert found["boots_other_release", "minimal"]["value"] == 0
+    assert found["boots_other_kernel", "minimal"]["value"] == 0
+    other = found["boots_other_system", "minimal"]
+    assert (other["value"], other["status"]) == (0, "ok"), other
+    assert "refused: " in evidence_of(result, other)
+    assert "exec format error" in evidence_of(result, other).lower()
+
+
+def test_a_failure_is_no_answer(local_arms: Arms, tmp_path: pathlib.Path) -> None:
+    local_arms["docker"].refuses_systems = ("something else",)
+    _result, found = samples(local_arms, "os-variety", images=with_images(tmp_path))
+    assert found["boots_other_system", "minimal"]["status"] == "failed"
+    assert "xec format error" in str(found["boots_other_system", "minimal"]["reason"])
+    assert found["boots_other_release", "minimal"]["status"] == "ok"
+
+
+def test_another_system_is_seen_by_its_own_words(local_arms: Arms, tmp_path: pathlib.Path) -> None:
+    images = with_images(tmp_path)
+    (tmp_path / "lkrn").write_text("#!/bin/sh\nexec sleep 60\n")
+    result, found = samples(local_arms, "os-variety", images=images)
+    other = found["boots_other_system", "minimal"]
+    assert other["value"] == 1
+    assert "'its last words' on its console" in evidence_of(result, other)
+
+
+def test_a_console_is_read_without_what_moves_its_cursor() -> None:
+    system = System("m", "/m", console="Memtest86")
+    assert systems.seen(system, "\x1b[1;1H\x1b[0;37;44mMem\x1b[1;4Htest86+ v6")
+    assert not systems.seen(system, "\x1b[2JLoading")
+
+
+@pytest.mark.parametrize("text", ["", "[", '[{"name": "x"}]', '[{"file": "x", "colour": 1}]'])
+def test_a_broken_catalogue_is_said(tmp_path: pathlib.Path, text: str) -> None:
+    (tmp_path / "systems.json").write_text(text)
+    with pytest.raises(BackendError, match="catalogue of systems"):
+        systems.read(str(tmp_path))
 
 
 def test_a_step_that_fails_costs_its_own_figures_only(local_arms: Arms) -> None:

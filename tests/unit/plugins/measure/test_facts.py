@@ -117,6 +117,18 @@ def test_image_of_a_node(places: tuple[Path, Path], tmp_path: Path) -> None:
     assert found["paths"]["initrd"] == str(places[0] / "initrd.img")
 
 
+def test_further_images_are_what_was_noted_last(places: tuple[Path, Path]) -> None:
+    folder = places[1] / "others"
+    assert facts.others(str(folder)) == {}
+    (folder / "half").mkdir(parents=True)
+    (folder / "half" / "vmlinux").write_text("x")
+    (folder / "whole").mkdir()
+    (folder / "whole" / "vmlinux").write_text("x")
+    described = {"files": {"vmlinux": "aa", "gone": "bb"}}
+    (folder / "whole" / "image.json").write_text(json.dumps(described))
+    assert facts.others(str(folder)) == {"whole": {"files": {"vmlinux": "aa"}}}
+
+
 def test_image_on_metal_by_digest(places: tuple[Path, Path]) -> None:
     state = places[1]
     make_image(state / "images" / "aa", "sha256:aa")
