@@ -130,7 +130,7 @@ class Bare(Base):
             lower=record["lower"],
             folder=folder,
             memory_mib=spec.memory_mib,
-            data=data_disk.path(folder) if spec.data_mib else "",
+            data_folder=data_disk.path(folder) if spec.data_mib else "",
             cgroup_procs=str(group.path / "cgroup.procs"),
             log=f"{folder}/console.log",
         )

@@ -41,7 +41,7 @@ def _mount(source: str, target: str, kind: str, flags: int, data: str = "") -> N
     _call("mount", *arguments, ctypes.c_ulong(flags), data.encode())
 
 
-def _enter(lower: str, folder: str, memory_mib: int, data: str) -> None:
+def _enter(lower: str, folder: str, memory_mib: int, data_folder: str) -> None:
     """Make the mounts and go in; only ever called in a process of its own."""
     _call("unshare", _CLONE_NEWNS)
     # what is mounted from now on stays here; what the host unmounts is unmounted here too
@@ -63,8 +63,8 @@ def _enter(lower: str, folder: str, memory_mib: int, data: str) -> None:
     for path, mode in (("run", "0755"), ("tmp", "1777"), ("dev/shm", "1777")):
         data = f"mode={mode},size={memory_mib}m"
         _mount("scratch", f"{root}/{path}", "tmpfs", _MS_NOSUID | _MS_NODEV, data)
-    if data:
-        _mount(data, f"{root}{MOUNT_POINT}", "", _MS_BIND)
+    if data_folder:
+        _mount(data_folder, f"{root}{MOUNT_POINT}", "", _MS_BIND)
     os.chroot(root)
     os.chdir("/")
 
@@ -77,7 +77,7 @@ def start(
     lower: str,
     folder: str,
     memory_mib: int,
-    data: str = "",
+    data_folder: str = "",
     cgroup_procs: str,
     log: str,
 ) -> int:
@@ -85,7 +85,7 @@ def start(
 
     :param lower: where the root file system is mounted read-only.
     :param folder: has the empty folders ``layer`` and ``root``.
-    :param data: a folder of the host that is its writable file system; empty for none.
+    :param data_folder: a folder of the host that is its writable file system; empty for none.
     :param cgroup_procs: the file that takes it into its control group.
     :param log: where its output goes.
     """
@@ -112,7 +112,7 @@ def start(
             for source, target in ((null, 0), (out, 1), (out, 2)):
                 os.dup2(source, target)
             step = "mounting its root file system"
-            _enter(lower, folder, memory_mib, data)
+            _enter(lower, folder, memory_mib, data_folder)
             step = f"executing {argv[0]}"
             os.execvpe(argv[0], list(argv), dict(environment))  # noqa: S606
         except BaseException as error:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.vcompare.lab.plugins.module_utils.backends import (
     base,
+    chroot,
     data_disk,
     kvm,
     seed,
@@ -168,3 +169,22 @@ def test_the_guest_is_told_of_it(
     backend._stage(spec, {"address": "10.213.2.77", "mac": "52:54:00:d5:02:4d"})
     assert told["VC_DATA"] == ("/dev/vdb" if spec.data_mib else "")
     assert Path(data_disk.path(backend.store.folder(spec.name))).exists() == bool(spec.data_mib)
+
+
+@pytest.mark.parametrize("folder", ["/state/instances/vc-a/data", ""])
+def test_a_chroot_has_its_folder_mounted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    """Without the rights to mount: what would be mounted where."""
+    (tmp_path / "layer").mkdir()
+    mounts: list[tuple[str, str]] = []
+    monkeypatch.setattr(chroot, "_call", lambda *_arguments: None)
+    monkeypatch.setattr(
+        chroot, "_mount", lambda source, target, *_: mounts.append((source, target))
+    )
+    monkeypatch.setattr(chroot.os, "chroot", lambda _path: None)
+    monkeypatch.setattr(chroot.os, "chdir", lambda _path: None)
+    chroot._enter("/lower", str(tmp_path), 256, folder)
+    at_mnt = [source for source, target in mounts if target == f"{tmp_path}/root/mnt"]
+    assert at_mnt == ([folder] if folder else [])
+    assert ("scratch", f"{tmp_path}/root/tmp") in mounts
