@@ -23,6 +23,15 @@ _ANY: dict[str, tuple[float, float] | None] = {
     "nothing_left_over/minimal": (1, 1),
     "cycles_per_second/minimal": (1e-4, 100),
     "burst_start_time/minimal": (0.01, 3600),
+    "total_start_time/minimal": (0.1, 36000),
+    "aggregate_throughput/minimal": (1, 1e7),
+    "fairness/minimal": (0.01, 1),
+    "instances/stock": (3, 1000),
+    "thousand_served/stock": None,
+    "thousand_served/tuned": None,
+    "no_request_failed/minimal": (1, 1),
+    "update_time/minimal": (0.1, 3600),
+    "scale_out_time/minimal": (0.1, 3600),
     # Not above what it has alone, but for noise.
     **dict.fromkeys(_KEPT, (0.0, 1.5)),
 }
