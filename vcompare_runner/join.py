@@ -204,10 +204,8 @@ def _samples(bundles: t.Sequence[Bundle], offsets: t.Sequence[int]) -> SampleTab
             lists[name] += getattr(table, name)
         why_not |= {index + before: why for index, why in table.why_not.items()}
         before += len(table)
+    columns: dict[str, t.Any] = {name: np.concatenate(each) for name, each in arrays.items()}
+    columns |= lists
     return SampleTable(
-        keys=list(codes),
-        series=np.concatenate(series),
-        why_not=why_not,
-        **{name: np.concatenate(columns) for name, columns in arrays.items()},
-        **lists,
+        keys=list(codes), series=np.concatenate(series), why_not=why_not, **columns
     )

@@ -50,6 +50,12 @@ _ANY: dict[str, tuple[float, float] | None] = {
     "same_digest/minimal": (1, 1),
     "same_facts/minimal": (1, 1),
     "drift_found/minimal": (1, 1),
+    "total_start_time/minimal": (0.1, 36000),
+    "aggregate_throughput/minimal": (1, 1e7),
+    "fairness/minimal": (0.01, 1),
+    "no_request_failed/minimal": (1, 1),
+    "update_time/minimal": (0.1, 3600),
+    "scale_out_time/minimal": (0.1, 3600),
     # Not above what it has alone, but for noise.
     **dict.fromkeys(_KEPT, (0.0, 1.5)),
 }

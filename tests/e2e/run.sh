@@ -53,10 +53,10 @@ broken_arm() {
 }
 
 # Docker's alone: those of a virtual machine take some ten minutes. It has no snapshots with memory, and a run in which
-# something was refused ends with 3.
+# something was refused ends with 3. Without density, which fills the node: that takes a quarter of an hour.
 experiments() {
     code_is 3 "$vcompare" compare --profile full --blocks 1 --arms bare,docker \
-        --scenarios startup,footprint,disk,network,churn,isolation,snapshots,containment &&
+        --scenarios "startup,memory-latency,memcached,footprint,disk,network,churn,isolation,ten-apps,delivery,image-history,image-build,consistency,snapshots,containment" &&
         .venv/bin/python tests/e2e/experiments.py "$(run_of "$mark")" --arms docker
 }
 

@@ -165,6 +165,8 @@ class Docker(Base):
     def _stage(self, spec: InstanceSpec, record: Record) -> None:
         if spec.options.get("program"):
             self._import_program(spec)
+        if spec.data_mib:
+            data_disk.make_folder(self.store.make_folder(spec.name))
 
     def foreign(self, spec: InstanceSpec, system: System) -> InstanceSpec:
         """Return what ``create`` takes to have a container of that one file, whose application it is."""
@@ -254,10 +256,6 @@ class Docker(Base):
                     "Build the image again: its archive has another reference than its image.json."
                 ),
             )
-
-    def _stage(self, spec: InstanceSpec, record: Record) -> None:
-        if spec.data_mib:
-            data_disk.make_folder(self.store.make_folder(spec.name))
 
     def _start(self, spec: InstanceSpec, record: Record, timeout_s: float) -> t.Mapping[str, t.Any]:
         if spec.image is None:

@@ -145,7 +145,7 @@ class Xen(Machine):
     console_device = "hvc0"
     data_device = "/dev/xvdb"
     # Of the library that unpacks a kernel for a domain without firmware.
-    refuses_systems = ("no loader found", "invalid kernel", "not an elf")
+    refuses_systems: tuple[str, ...] = ("no loader found", "invalid kernel", "not an elf")
     kind = ""
     guest_type = ""
     capability = ""
@@ -510,7 +510,7 @@ class XenPvh(Xen):
 
 
 class XenHvm(Xen):
-    """A guest with a whole emulated machine, whose firmware starts the kernel; its drivers are paravirtual all the same."""
+    """A guest with a whole emulated machine, whose firmware starts the kernel; its drivers are paravirtual."""
 
     arm = "xen-hvm"
     kind = "hvm"

@@ -19,10 +19,9 @@ from ansible_collections.vcompare.lab.plugins.module_utils.experiments import (
     image_history,
     isolation,
     network,
-    snapshots,
-    ten_apps,
     os_variety,
     snapshots,
+    ten_apps,
     two_kernels,
 )
 from ansible_collections.vcompare.lab.plugins.module_utils.experiments.base import Experiment

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.vcompare.lab.plugins.module_utils.backends import (
-    docker_inside,
     docker_in_xen,
+    docker_inside,
     kvm,
     kvm_xml,
     xen,

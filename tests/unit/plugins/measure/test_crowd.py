@@ -381,6 +381,7 @@ def test_one_that_does_not_reply_any_more_ends_it(
 ) -> None:
     monkeypatch.setattr(crowd, "RESERVE_SHARE", 0.0)
     monkeypatch.setattr(density, "_ASKED_AFTER", 2)
+    monkeypatch.setattr(density, "THOUSAND", 6)
     arm = local_arms["docker"]
     create = arm.create
 
