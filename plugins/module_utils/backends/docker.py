@@ -351,7 +351,7 @@ class Docker(Base):
             return
         client = self.client(timeout_s)
         with _errors(f"{name}: removing its images"):
-            for reference in reversed(references):
+            for reference in filter(self.has_image, reversed(references)):
                 # An interrupted block's, whose turn to be removed comes later.
                 for found in client.containers(all=True, filters={"ancestor": reference}):
                     if DOCKER_LABEL in (found.get("Labels") or {}):

@@ -20,6 +20,8 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol imp
 
 _SOCKET = "/run/podman/podman.sock"
 _ENGINE = "Podman Engine"
+# The folder in which containers/storage keeps what belongs to containers.
+_KEPT_IN = "overlay-containers"
 
 
 class Podman(Docker):
@@ -44,9 +46,14 @@ class Podman(Docker):
         )
 
     def observe(self, name: str) -> proofs.Facts:
-        """Observe from inside, with what Podman tells its containers that they are in."""
-        said = self.run(name, ["/bin/sh", "-c", 'echo "$container"'], 60.0).stdout.strip()
-        return {**super().observe(name), "container": said}
+        """Observe from inside, with where the engine keeps the file of host names that it mounts there.
+
+        Its mark /run/.containerenv is hidden by the scratch folder, and what it tells the first process in its
+        environment is overwritten by redis, which writes its title there.
+        """
+        argv = ["sed", "-n", r"s#^.*/\([^/ ]*\)/[0-9a-f]\{64\}/userdata/hosts /etc/hosts .*#\1#p"]
+        kept = self.run(name, [*argv, "/proc/self/mountinfo"], 60.0).stdout.strip()
+        return {**super().observe(name), "kept_in": kept}
 
     def identify(self, name: str) -> t.Sequence[Proof]:
         """Prove what the arm is, from inside and from outside."""
@@ -62,6 +69,6 @@ class Podman(Docker):
         """Judge what was observed in an instance, as far as that needs no look from outside."""
         return [
             *proofs.shared_kernel(facts, host),
-            proofs.inside("container-variable", self.arm, facts.get("container", "")),
+            proofs.inside("kept-in", _KEPT_IN, facts.get("kept_in", "")),
             proofs.cpu_count(facts, vcpus),
         ]
