@@ -180,7 +180,9 @@ def others(folder: str = f"{STATE_DIR}/others") -> dict[str, Facts]:
             continue
         if isinstance(described, dict):
             files = described.get("files") or {}
-            found[path.name] = {"files": {name: files[name] for name in files if (path / name).exists()}}
+            found[path.name] = {
+                "files": {name: files[name] for name in files if (path / name).exists()}
+            }
     return found
 
 

@@ -461,7 +461,17 @@ def main() -> None:
             "arm": {
                 "type": "str",
                 "required": True,
-                "choices": ["bare", "docker", "kvm", "xen-dom0", "xen-pv", "xen-pvh", "xen-hvm", "docker-in-kvm", "docker-in-xen"],
+                "choices": [
+                    "bare",
+                    "docker",
+                    "kvm",
+                    "xen-dom0",
+                    "xen-pv",
+                    "xen-pvh",
+                    "xen-hvm",
+                    "docker-in-kvm",
+                    "docker-in-xen",
+                ],
             },
             "state": {
                 "type": "str",

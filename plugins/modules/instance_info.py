@@ -188,7 +188,17 @@ def main() -> None:
             "arms": {
                 "type": "list",
                 "elements": "str",
-                "choices": ["bare", "docker", "kvm", "xen-dom0", "xen-pv", "xen-pvh", "xen-hvm", "docker-in-kvm", "docker-in-xen"],
+                "choices": [
+                    "bare",
+                    "docker",
+                    "kvm",
+                    "xen-dom0",
+                    "xen-pv",
+                    "xen-pvh",
+                    "xen-hvm",
+                    "docker-in-kvm",
+                    "docker-in-xen",
+                ],
             },
             "prove": {"type": "bool", "default": False},
             "docker": {"type": "dict", "options": {"base_url": {"type": "str"}}},

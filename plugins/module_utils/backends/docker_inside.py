@@ -67,7 +67,9 @@ class DockerInside(Machine):
         """Return what the machine shall be that has the container in it."""
         image, host = spec.image, self.host_image()
         if image is None or not image.reference or not image.container:
-            raise BackendError(f"{spec.name}: {self.arm} needs an image with a container and its reference")
+            raise BackendError(
+                f"{spec.name}: {self.arm} needs an image with a container and its reference"
+            )
         if host is None:
             raise BackendError(f"{spec.name}: {self.available()}")
         if os.path.exists(image.container) and os.path.getsize(image.container) % 512:
@@ -85,7 +87,9 @@ class DockerInside(Machine):
         return super().resolve(
             dataclasses.replace(
                 spec,
-                image=dataclasses.replace(host, container=image.container, reference=image.reference),
+                image=dataclasses.replace(
+                    host, container=image.container, reference=image.reference
+                ),
                 memory_mib=spec.memory_mib + SURPLUS_MIB,
                 command=command,
             )
@@ -122,7 +126,9 @@ def container_proofs(inside: proofs.Facts, machine: proofs.Facts, vcpus: int) ->
     """Judge what was observed in the container against what was observed in its machine."""
     namespace = machine.get("pid_namespace", "")
     found = inside.get("pid_namespace", "")
-    shared = proofs.shared_kernel(inside, {"boot_id": machine.get("boot_id", ""), "release": machine.get("release", "")})
+    shared = proofs.shared_kernel(
+        inside, {"boot_id": machine.get("boot_id", ""), "release": machine.get("release", "")}
+    )
     return [
         *(dataclasses.replace(proof, name=f"container-{proof.name}") for proof in shared),
         proofs.inside("container-dockerenv", "present", inside.get("dockerenv", "")),

@@ -158,9 +158,13 @@ class Kvm(Machine):
     def foreign(self, spec: InstanceSpec, system: System) -> InstanceSpec:
         """Return what ``create`` takes to start a system that is not ours in place of the image."""
         if system.firmware != "bios":
-            raise NotPossible(f"{system.name} needs {system.firmware}, and machines are given a BIOS here")
+            raise NotPossible(
+                f"{system.name} needs {system.firmware}, and machines are given a BIOS here"
+            )
         options: dict[str, t.Any] = {
-            key: value for key, value in spec.options.items() if key in ("uri", "domain_type", "cpu_mode")
+            key: value
+            for key, value in spec.options.items()
+            if key in ("uri", "domain_type", "cpu_mode")
         }
         # The firmware then writes what it shows on the serial console too, and so does what asks it to show something.
         options["qemu_args"] = ["-machine", "graphics=off"]

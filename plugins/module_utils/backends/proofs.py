@@ -93,10 +93,11 @@ def host_facts() -> Facts:
 
 def is_dom0() -> bool:
     """Whether this host is the control domain of a Xen."""
-    host = host_facts()
-    if host["hypervisor"] != "xen":
+    if _read("/sys/hypervisor/type") != "xen":
         return False
-    return "control_d" in host["xen_capabilities"] or host["xen_uuid"] == DOM0_UUID
+    return (
+        "control_d" in _read("/proc/xen/capabilities") or _read("/sys/hypervisor/uuid") == DOM0_UUID
+    )
 
 
 DOM0_UUID = "00000000-0000-0000-0000-000000000000"

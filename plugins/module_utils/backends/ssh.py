@@ -133,9 +133,7 @@ class Ssh:
             argv += ["-o", f"{option}={value}"]
         return argv
 
-    def run(
-        self, argv: t.Sequence[str], timeout_s: float, through: t.Sequence[str] = ()
-    ) -> Result:
+    def run(self, argv: t.Sequence[str], timeout_s: float, through: t.Sequence[str] = ()) -> Result:
         """Run a command; see :class:`Backend`.
 
         :param through: a command of the guest that runs it somewhere within; its own time does not count.
@@ -156,9 +154,7 @@ class Ssh:
             )
         return frame.result(self._name)
 
-    def _follow(
-        self, frame: Frame, timeout_s: float, through: t.Sequence[str] = ()
-    ) -> int | None:
+    def _follow(self, frame: Frame, timeout_s: float, through: t.Sequence[str] = ()) -> int | None:
         command = quote([*through, *frame.argv])
         argv = [*self._argv(timeout_s), self._address, "--", command]
         try:

@@ -186,7 +186,9 @@ class Xen(Machine):
     def foreign(self, spec: InstanceSpec, system: System) -> InstanceSpec:
         """Return what ``create`` takes to start a system that is not ours in place of the image."""
         if system.boot != "kernel" or system.firmware != "bios":
-            raise NotPossible(f"{self.arm} starts {system.name} only where it can take the place of a kernel")
+            raise NotPossible(
+                f"{self.arm} starts {system.name} only where it can take the place of a kernel"
+            )
         options = {"kernel": system.path, "cmdline": system.cmdline}
         return dataclasses.replace(spec, image=None, command=(), data_mib=0, options=options)
 
@@ -419,7 +421,7 @@ class XenPvh(Xen):
 
 
 class XenHvm(Xen):
-    """A guest with a whole emulated machine, whose firmware starts the kernel; its drivers are paravirtual all the same."""
+    """A guest with an emulated machine, whose firmware starts the kernel; its drivers are paravirtual all the same."""
 
     arm = "xen-hvm"
     kind = "hvm"

@@ -119,7 +119,10 @@ def _watched(stage: Stage, name: str, system: System) -> tuple[bool, str]:
         console = stage.backend.console(name)
         found = systems.seen(system, console)
         if found:
-            return True, f"seen by {found} after {time.monotonic() - began:.1f} s; its console:\n{console}"
+            return (
+                True,
+                f"seen by {found} after {time.monotonic() - began:.1f} s; its console:\n{console}",
+            )
         time.sleep(_LOOK_S)
     state = stage.backend.info(name).state
     return False, (
@@ -129,7 +132,11 @@ def _watched(stage: Stage, name: str, system: System) -> tuple[bool, str]:
 
 def _release_of(stage: Stage, name: str) -> str:
     text = replied(stage.run(["cat", "/etc/os-release"], _ASK_S, name), "asking for the release")
-    names = [line.partition("=")[2].strip('"') for line in text.splitlines() if line.startswith("PRETTY_NAME=")]
+    names = [
+        line.partition("=")[2].strip('"')
+        for line in text.splitlines()
+        if line.startswith("PRETTY_NAME=")
+    ]
     if not names:
         raise BackendError(f"{name}: /etc/os-release has no name: {text[:200]!r}")
     return names[0]

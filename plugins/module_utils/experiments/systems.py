@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-import typing as t
 from pathlib import Path
 
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (

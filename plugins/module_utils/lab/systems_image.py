@@ -41,7 +41,9 @@ def make(recipe: Recipe, folder: str, work: str) -> dict[str, t.Any]:
         packages[name] = version
     files = {}
     for name, places in recipe.settings["files"].items():
-        found = [path for path in (os.path.join(tree, place) for place in places) if os.path.isfile(path)]
+        found = [
+            path for path in (os.path.join(tree, place) for place in places) if os.path.isfile(path)
+        ]
         if not found:
             raise VcompareError(
                 f"None of {', '.join(recipe.packages)} has {' or '.join(places)}.",

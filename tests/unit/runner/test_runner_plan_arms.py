@@ -24,7 +24,12 @@ GROUPS = {
     "xen_hosts": ("two",),
 }
 PROFILES = plan.read_profiles(Project(ROOT))
-ASKED: tuple[tuple[str, ...], ...] = ((), ("bare", "xen-hvm"), ("bare", "docker"), ("bare", PLANTED))
+ASKED: tuple[tuple[str, ...], ...] = (
+    (),
+    ("bare", "xen-hvm"),
+    ("bare", "docker"),
+    ("bare", PLANTED),
+)
 
 PLAYBOOK = """
 - hosts: one:two
@@ -36,8 +41,15 @@ PLAYBOOK = """
   vars: {{measure_scenarios: [], measure_claims: [], measure_blocks: 0, measure_max_blocks: 0, measure_budget: ""}}
   tasks:
     - ansible.builtin.debug:
-        msg: "ARMS={{{{ {{'host': inventory_hostname, 'profile': item.0, 'asked': item.1, 'arms': __measure_own_arms}} | to_json }}}}"
-      vars: {{measure_profile: "{{{{ item.0 }}}}", measure_arms: "{{{{ item.1 }}}}"}}
+        msg: "ARMS={{{{ said | to_json }}}}"
+      vars:
+        measure_profile: "{{{{ item.0 }}}}"
+        measure_arms: "{{{{ item.1 }}}}"
+        said:
+          host: "{{{{ inventory_hostname }}}}"
+          profile: "{{{{ item.0 }}}}"
+          asked: "{{{{ item.1 }}}}"
+          arms: "{{{{ __measure_own_arms }}}}"
       loop: {cases}
 """
 
@@ -90,7 +102,9 @@ def test_short_profiles_leave_out_what_takes_minutes_to_start() -> None:
         request = plan.Request(run="r", lab="default", profile=profile, seed=1)
         arms = {arm for arm, _host in plan.make_plan(request, Project(ROOT), inventory).arms}
         assert ("xen-hvm" in arms) == has_it
-        named = plan.Request(run="r", lab="default", profile=profile, seed=1, arms=("bare", "xen-hvm"))
+        named = plan.Request(
+            run="r", lab="default", profile=profile, seed=1, arms=("bare", "xen-hvm")
+        )
         arms = {arm for arm, _host in plan.make_plan(named, Project(ROOT), inventory).arms}
         assert arms == {"bare", AGAIN, "xen-hvm"}
 

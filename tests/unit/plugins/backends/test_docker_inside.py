@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.vcompare.lab.plugins.module_utils.backends import (
-    docker_inside,
     docker_in_xen,
+    docker_inside,
     kvm,
     kvm_xml,
     xen,
@@ -35,7 +35,9 @@ def brought(folder: Path) -> Path:
 def spec(folder: Path, size: int = 1024) -> InstanceSpec:
     archive = folder / "container.tar"
     archive.write_bytes(b"\0" * size)
-    image = Image("/dev/x", "/kit/vmlinux", "/kit/initrd", str(archive), "vcompare/guest:ab", "sha256:aa")
+    image = Image(
+        "/dev/x", "/kit/vmlinux", "/kit/initrd", str(archive), "vcompare/guest:ab", "sha256:aa"
+    )
     return InstanceSpec("vc-a", image=image, command=COMMAND, cpuset="0", memory_mib=256)
 
 
