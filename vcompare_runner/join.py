@@ -206,6 +206,4 @@ def _samples(bundles: t.Sequence[Bundle], offsets: t.Sequence[int]) -> SampleTab
         before += len(table)
     columns: dict[str, t.Any] = {name: np.concatenate(each) for name, each in arrays.items()}
     columns |= lists
-    return SampleTable(
-        keys=list(codes), series=np.concatenate(series), why_not=why_not, **columns
-    )
+    return SampleTable(keys=list(codes), series=np.concatenate(series), why_not=why_not, **columns)

@@ -139,7 +139,7 @@ class System:
 
     :param path: its file on this host.
     :param console: what it is seen by on its serial console, as a regular expression.
-    :param boot: ``kernel``: started in place of a kernel; ``disk``: the machine boots from it, and writes nothing.
+    :param boot: ``kernel``: started in place of a kernel; ``disk``: the machine boots from it, and can't write to it.
     :param linux: whether its kernel is Linux.
     :param cmdline: what it is told when it starts in place of a kernel.
     :param firmware: ``bios`` or ``uefi``.

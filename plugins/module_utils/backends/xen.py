@@ -510,7 +510,7 @@ class XenPvh(Xen):
 
 
 class XenHvm(Xen):
-    """A guest with a whole emulated machine, whose firmware starts the kernel; its drivers are paravirtual."""
+    """A guest with an emulated machine, whose firmware starts the kernel; its drivers are paravirtual all the same."""
 
     arm = "xen-hvm"
     kind = "hvm"

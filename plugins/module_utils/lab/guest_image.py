@@ -43,8 +43,9 @@ _DRIVERS = {
     "common": ("crc32c_generic", "ext4", "overlay"),
 }
 _ZSTD = b"\x28\xb5\x2f\xfd"
+# By the tree's own apt: this machine's may know another release's kernels only.
 _KERNEL_HOOK = (
-    'set -e; cd "$VC_KERNEL_DIR"; '
+    'set -e; cd "$VC_KERNEL_DIR"; export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG"; '
     "package=$(apt-cache depends --important linux-image-amd64 | sed -n 's/^ *Depends: *//p' | head -n 1); "
     'apt-get --quiet download "$package"'
 )
@@ -63,7 +64,8 @@ def make(recipe: Recipe, folder: str, work: str) -> dict[str, t.Any]:
     with_kernel = Recipe(
         **{
             **recipe.__dict__,
-            "hooks": (*recipe.hooks, f"VC_KERNEL_DIR={kernel_dir}; {_KERNEL_HOOK}"),
+            # First, since hooks may take apt's lists away.
+            "hooks": (f"VC_KERNEL_DIR={kernel_dir}; {_KERNEL_HOOK}", *recipe.hooks),
         }
     )
     debian_tar(with_kernel, tar, work, keep_apt=False)

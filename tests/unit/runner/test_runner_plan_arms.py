@@ -41,10 +41,15 @@ PLAYBOOK = """
   vars: {{measure_scenarios: [], measure_claims: [], measure_blocks: 0, measure_max_blocks: 0, measure_budget: ""}}
   tasks:
     - ansible.builtin.debug:
-        msg: >-
-          ARMS={{{{ {{'host': inventory_hostname, 'profile': item.0, 'asked': item.1, 'arms': __measure_own_arms}}
-          | to_json }}}}
-      vars: {{measure_profile: "{{{{ item.0 }}}}", measure_arms: "{{{{ item.1 }}}}"}}
+        msg: "ARMS={{{{ said | to_json }}}}"
+      vars:
+        measure_profile: "{{{{ item.0 }}}}"
+        measure_arms: "{{{{ item.1 }}}}"
+        said:
+          host: "{{{{ inventory_hostname }}}}"
+          profile: "{{{{ item.0 }}}}"
+          asked: "{{{{ item.1 }}}}"
+          arms: "{{{{ __measure_own_arms }}}}"
       loop: {cases}
 """
 

@@ -78,9 +78,9 @@ def test_a_fully_virtualised_guest(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert config["vif"] == ["mac=00:16:3e:d5:03:10,bridge=vcxen0,script=vif-bridge,type=vif"]
     assert (config["vga"], config["vnc"]) == ("none", 0)
     assert config["xen_platform_pci"] == 1
-    for path in ("kernel", "initrd", "rootfs"):
+    for path in ("vmlinux", "initrd", "rootfs"):
         (tmp_path / path).touch()
-    image = Image(str(tmp_path / "rootfs"), str(tmp_path / "kernel"), str(tmp_path / "initrd"))
+    image = Image(str(tmp_path / "rootfs"), str(tmp_path / "vmlinux"), str(tmp_path / "initrd"))
     monkeypatch.setattr(xen, "ensure_bridge", lambda *_: None)
     monkeypatch.setattr(type(backend.keys), "ensure", lambda self: None)
     with pytest.raises(BackendError, match="packed kernel is not there"):
