@@ -116,6 +116,7 @@ Examples:
   vcompare compare --scenarios cpu,startup --blocks 15
   vcompare compare --profile standard --budget 2h
   vcompare compare -i inventories/metal
+  vcompare compare --profile full --claims startup,isolation
   vcompare compare --claims ours.yml
   vcompare compare --dry-run
   vcompare compare --resume 20261124-101500-ab12cd
@@ -126,7 +127,7 @@ def compare(
     profile: t.Annotated[
         str | None,
         typer.Option(
-            metavar="quick|smoke|standard",
+            metavar="quick|smoke|standard|full",
             help="How much is measured.",
             show_default=DEFAULT_PROFILE,
         ),
@@ -169,9 +170,9 @@ def compare(
     claims: t.Annotated[
         list[Path] | None,
         typer.Option(
-            metavar="FILE",
-            help="Claims of your own (docs/claims.md), beside those that every run is judged by; "
-            "may be given several times.",
+            metavar="CLAIM[,CLAIM…]|FILE",
+            help="Measure what these claims need (by their ids); or a file with claims of your own (docs/claims.md), "
+            "beside those that every run is judged by. May be given several times.",
             show_default=False,
         ),
     ] = None,

@@ -11,7 +11,7 @@ import typing as t
 from pathlib import Path
 
 from vcompare_runner.bundle import read_manifest
-from vcompare_runner.claims.declared import check_files
+from vcompare_runner.claims.declared import check_files, shipped
 from vcompare_runner.duration import parse_duration
 from vcompare_runner.errors import BundleError, UsageError
 from vcompare_runner.inventory import Inventory
@@ -155,6 +155,37 @@ def check_words(option: str, words: t.Iterable[str], known: t.Collection[str]) -
             raise UsageError(f"{option}: '{word}' is unknown", remedy)
 
 
+def _named_claims(given: t.Iterable[Path]) -> tuple[tuple[str, ...], list[Path]]:
+    """Tell the claims that every run is judged by, by their ids, from files with a user's own.
+
+    :raises UsageError: a word is neither.
+    """
+    known = [claim.id for claim in shipped().claims]
+    named: list[str] = []
+    files: list[Path] = []
+    for value in given:
+        words = split_words([str(value)])
+        if words and all(word in known for word in words):
+            named += words
+        elif value.exists() or value.suffix or value.is_absolute() or "/" in str(value):
+            files.append(value.absolute())
+        else:
+            check_words("--claims", words, known)
+    return tuple(dict.fromkeys(named)), files
+
+
+def scenarios_of(claims: t.Collection[str]) -> tuple[str, ...]:
+    """Return the scenarios that the tests of these claims need, in the order of the catalogue."""
+    return tuple(
+        dict.fromkeys(
+            test.scenario
+            for claim in shipped().claims
+            if claim.id in claims
+            for test in claim.tests
+        )
+    )
+
+
 def check_lab_name(name: str) -> str:
     """Check the name of a lab.
 
@@ -236,7 +267,7 @@ def new_request(
         )
     if seed is not None and seed < 0:
         raise UsageError(f"--seed: {seed} is negative", "name 0 or a positive number")
-    files = [path.absolute() for path in claims or ()]
+    named, files = _named_claims(claims or ())
     try:
         check_files(files)
     except UsageError as error:
@@ -248,7 +279,7 @@ def new_request(
         # Small enough for every tool on the way to keep it exactly.
         seed=secrets.randbelow(2**31) if seed is None else seed,
         arms=words,
-        scenarios=split_words(scenarios),
+        scenarios=tuple(dict.fromkeys((*split_words(scenarios), *scenarios_of(named)))),
         blocks=blocks,
         claims=tuple(str(path) for path in files),
         accel=check_accel(accel),
