@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
 import os
 import time
@@ -161,12 +162,19 @@ class Engine:
 
     def _carry_out(self, plan: _Plan) -> str:
         """The path of the backup."""
+        # At the same time: what enables a service runs Perl for its old init script, seconds on an emulated host, and
+        # the daemon takes longer than that to come up.
+        with concurrent.futures.ThreadPoolExecutor(max_workers=1) as pool:
+            enabling = pool.submit(self._service.enable) if plan.enable else None
+            backup = self._restarted(plan) if plan.restart else ""
+            if enabling is not None:
+                enabling.result()
+        return backup
+
+    def _restarted(self, plan: _Plan) -> str:
+        """The path of the backup."""
         backup = ""
         pending = plan.file.path + _PENDING
-        if plan.enable:
-            self._service.enable()
-        if not plan.restart:
-            return backup
         if plan.write:
             os.makedirs(os.path.dirname(plan.file.path), exist_ok=True)
             docker_config.replace(pending, b"")

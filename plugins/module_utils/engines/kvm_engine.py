@@ -64,16 +64,19 @@ def _daemon(check_mode: bool) -> list[str]:
     """
     changes = []
     stays = _read(_DROP_IN) == _KEEP
+    enabled = all(command.state("systemctl", "is-enabled", unit) == "enabled" for unit in _SOCKETS)
     if not stays:
         changes.append("have libvirtd stay")
         if not check_mode:
             os.makedirs(os.path.dirname(_DROP_IN), exist_ok=True)
             with open(_DROP_IN, "w", encoding="utf-8") as file:
                 file.write(_KEEP)
-            command.run(["systemctl", "daemon-reload"], "having systemd read its units")
-    if any(command.state("systemctl", "is-enabled", unit) != "enabled" for unit in _SOCKETS):
+            if enabled:
+                command.run(["systemctl", "daemon-reload"], "having systemd read its units")
+    if not enabled:
         changes.append("start libvirtd at boot")
         if not check_mode:
+            # This has systemd read its units, too, which takes a second on an emulated host.
             command.run(["systemctl", "enable", "libvirtd.service", *_SOCKETS], "enabling libvirtd")
     running = ("libvirtd.service", *_SOCKETS)
     if not stays or any(
