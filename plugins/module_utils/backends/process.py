@@ -61,12 +61,17 @@ def host_run(
     if check and output.rc != 0:
         said = (output.stderr.strip() or output.stdout.strip()).splitlines()
         raise BackendError(
-            f"{doing}: {' '.join(argv[:3])} ended with {output.rc}: "
-            f"{said[0] if said else 'it said nothing'}",
+            f"{doing}: {' '.join(argv[:3])} ended with {output.rc}: {_reason(said)}",
             remedy=remedy,
             evidence="\n".join(said[-20:]),
         )
     return output
+
+
+def _reason(said: t.Sequence[str]) -> str:
+    """Return the line that says what went wrong: the first that speaks of an error, since some tools chat before it."""
+    telling = (line for line in said if "error" in line.lower() or "fail" in line.lower())
+    return next(telling, said[0] if said else "it said nothing")
 
 
 def with_deadline(call: t.Callable[[], T], timeout_s: float, doing: str) -> T:
