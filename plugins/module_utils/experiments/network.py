@@ -41,7 +41,7 @@ _LEAST_ROUND_TRIP_S = 2
 _BYTES = 64
 
 _KIND = re.compile(r"^sockperf: Summary: Round trip is ([0-9.]+) usec *$", re.MULTILINE)
-_MEDIAN = re.compile(r"^sockperf: ---> percentile 50\.000 = +([0-9.]+)$", re.MULTILINE)
+_MEDIAN = re.compile(r"^sockperf: ---> percentile 50\.000 = +([0-9.]+)\n", re.MULTILINE)
 _LOST = re.compile(r"# dropped messages = ([0-9]+);", re.MULTILINE)
 _SEEN = re.compile(r"Total ([0-9]+) observations", re.MULTILINE)
 # Fewer have no median to speak of.

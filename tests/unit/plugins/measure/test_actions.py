@@ -233,7 +233,7 @@ def test_report_of_what_is_no_bundle(tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"arms": ["kvm", "qemu"]}, "arms: there is no qemu; choose from"),
-        ({"scenarios": ["disk"]}, "scenarios: there is no disk; choose from"),
+        ({"scenarios": ["disc"]}, "scenarios: there is no disc; choose from"),
         ({"block": 0}, "block: 0 is not above zero"),
         ({"seconds": -1}, "seconds: -1"),
         ({"timeout_factor": 0.0}, "timeout_factor"),
