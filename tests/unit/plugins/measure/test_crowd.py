@@ -330,11 +330,9 @@ def test_replies_are_counted_for_each(address: str) -> None:
 def test_memory_ends_it_and_a_thousand_is_a_projection(
     local_arms: Arms, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    free = iter(range(1000, 0, -50))
-
     def look(memory: crowd.Memory, count: int) -> None:
         memory.reserve_mib = 300
-        memory.note(count, next(free))
+        memory.note(count, 1000 - 50 * count)
 
     monkeypatch.setattr(crowd.Memory, "look", look)
     result, found = samples(local_arms, "density")
