@@ -1,6 +1,9 @@
 # Copyright: the vcompare contributors
 # GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""How many instances one host carries: they come one after the other, until something ends it.
+"""How many instances one host carries: they come until something ends it.
+
+Containers come two at a time, which fills a host of two CPUs in half the time; machines one by one, since those that
+boot beside each other on a slow host are late. How long it takes is no figure here.
 
 It ends with the first that can't be made, with the first that does not reply in time any more while all of them are
 asked, when the host's memory is down to its reserve, or with a thousand. Each of these is an answer. The time that a
@@ -42,6 +45,7 @@ THOUSAND = 1000
 # All of them are asked after so many more, and each must reply within so long (on an ordinary machine).
 _ASKED_AFTER = 10
 _REPLY_S = 1.0
+_AT_ONCE = 2
 # For each second of a workload's iteration.
 _LONGEST_S = 300.0
 
@@ -143,59 +147,69 @@ def tuned(stage: Stage) -> t.Iterator[Figure]:
 def _filled(stage: Stage, variant: str) -> Outcome:
     """Make instances until something ends it, and take all of them away again."""
     memory = crowd.Memory(crowd.SMALLEST_MIB, stage.backend.own_kernel)
-    made: list[InstanceSpec] = []
     try:
         memory.look(0)
-        served, end, text = _until_it_ends(stage, variant, memory, made)
+        served, end, text = _until_it_ends(stage, variant, memory)
     finally:
-        for spec in reversed(made):
-            stage.gone(spec)
+        for spec in reversed(list(stage.company.values())):
+            if spec.name.startswith(f"{stage.spec.name}-{variant}"):
+                stage.gone(spec)
     return Outcome(served, end, text, memory)
 
 
-def _until_it_ends(
-    stage: Stage, variant: str, memory: crowd.Memory, made: list[InstanceSpec]
-) -> tuple[int, str, str]:
+def _until_it_ends(stage: Stage, variant: str, memory: crowd.Memory) -> tuple[int, str, str]:
     """Return how many replied when all were asked last, what ended it, and how that was seen."""
     longest_s = _LONGEST_S * stage.seconds
     began = time.monotonic()
-    everywhere = cpuset.render(cpuset.online())
+    at_once = 1 if stage.backend.own_kernel else _AT_ONCE
+    there: list[InstanceSpec] = []
     end = text = ""
-    served = count = 0
+    served = 0
     while not end:
-        if count >= THOUSAND:
+        # As many as there is room for.
+        size = next((each for each in range(at_once, 0, -1) if not memory.refusal(each)), 0)
+        if len(there) >= THOUSAND:
             end, text = ALL, "more were not tried"
         elif time.monotonic() - began > longest_s:
             end, text = TIME, f"{longest_s:g} s are what the profile has for it"
-        elif why := memory.refusal():
-            end, text = MEMORY, why
+        elif not size:
+            end, text = MEMORY, memory.refusal()
         else:
-            try:
-                # Any CPU of the host: it is the host that is filled.
-                spec = stage.another(
-                    f"{variant}{count}", memory_mib=crowd.SMALLEST_MIB, cpuset=everywhere
-                )
-                made.append(spec)
-                stage.fresh(spec)
-                count += 1
-                memory.look(count)
-            except NoAddress as error:
-                end, text = ADDRESSES, error.message
-            except BackendError as error:
-                end, text = FAILURE, error.message
-        if end or count % _ASKED_AFTER == 0:
-            silent = _silent(stage, made[:count])
+            tags = [
+                f"{variant}{len(there) + more}" for more in range(min(size, THOUSAND - len(there)))
+            ]
+            came, end, text = _more(stage, tags)
+            there += came
+            memory.look(len(there))
+        if end or len(there) - served >= _ASKED_AFTER:
+            silent = _silent(stage, there)
             if silent:
                 # What ended it comes second to what it had done to the others.
                 why = f", after {text}" if text else ""
                 end = SERVICE
                 text = (
-                    f"of {count} instances {len(silent)} did not reply within {_REPLY_S * stage.factor:g} s"
-                    f" ({', '.join(silent[:3])}){why}"
+                    f"of {len(there)} instances {len(silent)} did not reply within"
+                    f" {_REPLY_S * stage.factor:g} s ({', '.join(silent[:3])}){why}"
                 )
             else:
-                served = count
+                served = len(there)
     return served, end, text
+
+
+def _more(stage: Stage, tags: t.Sequence[str]) -> tuple[list[InstanceSpec], str, str]:
+    """Make some more at once; return those that replied, and what ended it and how, or nothing."""
+    # Any CPU of the host: it is the host that is filled.
+    everywhere = cpuset.render(cpuset.online())
+    batch: list[InstanceSpec] = []
+    try:
+        for tag in tags:
+            batch.append(stage.prepared(tag, memory_mib=crowd.SMALLEST_MIB, cpuset=everywhere))
+        stage.fresh_together(batch)
+    except BackendError as error:
+        end = ADDRESSES if isinstance(error, NoAddress) else FAILURE
+        silent = _silent(stage, batch)
+        return [spec for spec in batch if spec.name not in silent], end, error.message
+    return batch, "", ""
 
 
 def _silent(stage: Stage, specs: t.Sequence[InstanceSpec]) -> list[str]:

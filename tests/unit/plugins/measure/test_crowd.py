@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 import socketserver
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.vcompare.lab.plugins.module_utils import applications, block, conditions
+from ansible_collections.vcompare.lab.plugins.module_utils.backends import registry as backends
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.network import NoAddress
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
     BackendError,
@@ -39,7 +41,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.workloads.base import
 from hypothesis import given
 from hypothesis import strategies as st
 
-from .conftest import IMAGE, Arms
+from .conftest import IMAGE, Arms, LocalBackend
 
 PLAN = block.Plan(
     run="20261124-101500-ab12cd",
@@ -328,11 +330,9 @@ def test_replies_are_counted_for_each(address: str) -> None:
 def test_memory_ends_it_and_a_thousand_is_a_projection(
     local_arms: Arms, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    free = iter(range(1000, 0, -50))
-
     def look(memory: crowd.Memory, count: int) -> None:
         memory.reserve_mib = 300
-        memory.note(count, next(free))
+        memory.note(count, 1000 - 50 * count)
 
     monkeypatch.setattr(crowd.Memory, "look", look)
     result, found = samples(local_arms, "density")
@@ -494,6 +494,33 @@ def test_there_must_be_room_for_all_replicas(
     _result, found = samples(local_arms, "delivery")
     assert {sample["status"] for sample in found.values()} == {"refused"}
     assert "no room for 3" in str(found["update_time", "minimal"]["reason"])
+
+
+class Outside(LocalBackend):
+    """The host's own processes, of which it is known which they are."""
+
+    def info(self, name: str) -> Info:
+        return dataclasses.replace(super().info(name), details={"pid": self.processes[name].pid})
+
+
+def test_replicas_grow_and_are_updated_behind_a_real_proxy(
+    local_arms: Arms, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    if shutil.which("haproxy") is None:
+        pytest.skip("HAProxy is not installed")
+    monkeypatch.setattr(crowd, "RESERVE_SHARE", 0.0)
+    monkeypatch.setattr(delivery, "_RATE", 50.0)
+    outside = Outside("bare", address)
+    monkeypatch.setattr(backends, "own_arm", lambda: "bare")
+    monkeypatch.setattr(backends, "backend", lambda arm: outside)
+    local_arms["bare"] = outside
+    result, found = samples(local_arms, "delivery")
+    assert {sample["status"] for sample in found.values()} == {"ok"}, found
+    assert found["failed_requests", "minimal"]["value"] == 0
+    assert found["no_request_failed", "minimal"]["value"] == 1
+    assert local_arms["docker"].log.count("create") == 7
+    assert "requests at 50/s" in str(result["raw"][found["failed_requests", "minimal"]["evidence"]])
+    assert not outside.processes
 
 
 def test_versions_are_told_apart() -> None:
