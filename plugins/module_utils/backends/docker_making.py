@@ -109,16 +109,15 @@ class DockerVersions(_Images):
         reference = self._reference(version)
         path = f"{self.docker.store.folder(self.spec.name)}/moved.tar"
         before = self._digest(reference)
-        client = self.docker.client(timeout_s)
         with self.docker.errors(f"{reference}: saving and loading it"):
             with open(path, "wb") as archive:
-                for chunk in client.get_image(reference):
+                for chunk in self.docker.client(timeout_s).get_image(reference):
                     archive.write(chunk)
             self.docker.drop_images(self.spec.name)
             if self.docker.has_image(reference):
                 raise BackendError(f"{reference} is still there after it was removed")
-            self._noted(version)
             with open(path, "rb") as archive:
+                client = self.docker.client(timeout_s)
                 for progress in client.load_image(archive, quiet=True) or ():
                     if "error" in progress:
                         raise BackendError(f"loading {reference}: {progress['error']}")
