@@ -32,6 +32,8 @@ EXPERIMENTS: tuple[str, ...] = (
     "docker-in-vm",
     "snapshots",
     "containment",
+    "full-start",
+    "cold-start",
 )
 
 # The order in which arms are shown; an arm that is not here comes after these, by name.

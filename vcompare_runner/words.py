@@ -26,6 +26,8 @@ SCENARIO_TITLES: t.Mapping[str, str] = {
     "two-kernels": "Two kernels at once",
     "os-variety": "Other systems",
     "docker-in-vm": "Docker in a virtual machine",
+    "full-start": "Start of a whole system",
+    "cold-start": "Start from the disk",
 }
 
 

@@ -61,11 +61,6 @@ DIGEST_PROGRAM = "/usr/lib/vcompare/digest"
 _WORK_S = 60.0
 _DIGEST_S = 120.0
 _DESTROY_S = 60.0
-_QUIET_S = 10.0
-
-# How much of the free memory is written to before a turn, in sizes of an instance: a virtual machine's processes take
-# more than its memory.
-_FREED = 2
 
 # Clocks of host and instance may differ by this much (docs: half a per cent).
 _CLOCK_TOLERANCE = 0.005
@@ -296,13 +291,16 @@ class _Turn:
     def _measure(self, backend: Backend) -> None:
         plan, factor = self.plan, self.plan.timeout_factor
         spec = self._spec(())
+        if self._cools():
+            self._warm(backend, spec)
+            self._phase("warm")
         self._address = backend.address(spec)
         spec = dataclasses.replace(spec, command=startup.command(self._address))
         backend.prepare(spec)
         self._phase("prepare")
-        freed.write_through(_FREED * plan.work.memory_mib)
+        freed.write_through(starting.FREED * plan.work.memory_mib)
         self._phase("freed")
-        busy = self._quiet_cpus = conditions.wait_quiet(_QUIET_S * factor)
+        busy = self._quiet_cpus = conditions.wait_quiet(starting.QUIET_S * factor)
         before = host.state()
         self._before = conditions.now(), time.monotonic()
         if busy is None:
@@ -354,6 +352,23 @@ class _Turn:
         swapped = self._note_conditions()["swapped_pages"]
         if swapped:
             raise Refused(f"the host swapped {swapped} pages while it was measured")
+
+    def _cools(self) -> bool:
+        """Say whether an experiment of this run, in whichever turn, drops what the host has cached."""
+        planned = (EXPERIMENTS[name] for name in self.plan.scenarios if name in EXPERIMENTS)
+        return self.plan.company and any(each.cools for each in planned)
+
+    def _warm(self, backend: Backend, spec: InstanceSpec) -> None:
+        """Start an instance for nothing but that what starts one is in the host's memory again."""
+        factor = self.plan.timeout_factor
+        spec = dataclasses.replace(spec, name=f"{spec.name}-warm", data_mib=0)
+        command = startup.command(backend.address(spec))
+        spec = dataclasses.replace(spec, command=command)
+        try:
+            backend.prepare(spec)
+            starting.start(backend, spec, factor)
+        finally:
+            backend.destroy(spec.name, _DESTROY_S * factor)
 
     def _note_conditions(self) -> Record:
         """Note what the host did since the instance was begun, once; return it."""

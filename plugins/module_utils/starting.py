@@ -22,6 +22,10 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol imp
 # Deadlines in seconds on an ordinary machine.
 CREATE_S = 60.0
 READY_S = 120.0
+QUIET_S = 10.0
+# How much of the free memory is written to before a start that is measured (freed.py), in sizes of an instance: a
+# virtual machine's processes take more than its memory.
+FREED = 2
 # A look costs the host, too, so that none falls into a start of the usual length.
 _LOOK_S = 30.0
 

@@ -48,6 +48,8 @@ _ANY: dict[str, tuple[float, float] | None] = {
     "recipe_lines/minimal": (2, 50),
     "same_result_twice/minimal": (1, 1),
     "same_digest/minimal": (1, 1),
+    # Of startup, full-start and cold-start.
+    "time_to_first_reply/minimal": (0.01, 3600),
     "same_facts/minimal": (1, 1),
     "drift_found/minimal": (1, 1),
     "total_start_time/minimal": (0.1, 36000),

@@ -56,7 +56,7 @@ broken_arm() {
 # something was refused ends with 3. Without density, which fills the node: that takes a quarter of an hour.
 experiments() {
     code_is 3 "$vcompare" compare --profile full --blocks 1 --arms bare,docker \
-        --scenarios "startup,memory-latency,memcached,footprint,disk,network,churn,isolation,ten-apps,delivery,image-history,image-build,consistency,snapshots,containment" &&
+        --scenarios "startup,memory-latency,memcached,footprint,disk,network,churn,isolation,ten-apps,delivery,image-history,image-build,consistency,snapshots,containment,full-start,cold-start" &&
         .venv/bin/python tests/e2e/experiments.py "$(run_of "$mark")" --arms docker
 }
 

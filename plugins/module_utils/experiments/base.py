@@ -67,12 +67,15 @@ class Experiment:
 
     :param without: arms that don't have it at all.
     :param data_mib: size of the writable file system that the turn's instance needs for it; 0: none.
+    :param cools: whether the host has forgotten afterwards what it had cached of its disks. In a run with such an
+        experiment each turn begins with a start that is not timed, or the turn's own would be cold as well.
     """
 
     name: str
     steps: tuple[Step, ...]
     without: tuple[str, ...] = (*WITHOUT_TECHNOLOGY, *WITHIN_ANOTHER)
     data_mib: int = 0
+    cools: bool = False
 
     @property
     def metrics(self) -> tuple[Metric, ...]:

@@ -8,6 +8,7 @@ import typing as t
 
 from ansible_collections.vcompare.lab.plugins.module_utils.experiments import (
     churn,
+    cold_start,
     consistency,
     containment,
     delivery,
@@ -15,6 +16,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.experiments import (
     disk,
     docker_in_vm,
     footprint,
+    full_start,
     image_build,
     image_history,
     isolation,
@@ -27,7 +29,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.experiments import (
 from ansible_collections.vcompare.lab.plugins.module_utils.experiments.base import Experiment
 
 # footprint first: the second instance costs what it costs only while it is the second. snapshots before containment,
-# whose last step ends the instance.
+# whose last step ends the instance. The other starts come after that, cold-start after all: nothing is cached then.
 EXPERIMENTS: t.Mapping[str, Experiment] = {
     experiment.name: experiment
     for experiment in (
@@ -47,5 +49,7 @@ EXPERIMENTS: t.Mapping[str, Experiment] = {
         docker_in_vm.EXPERIMENT,
         snapshots.EXPERIMENT,
         containment.EXPERIMENT,
+        full_start.EXPERIMENT,
+        cold_start.EXPERIMENT,
     )
 }

@@ -11,6 +11,8 @@ import typing as t
 
 from ansible_collections.vcompare.lab.plugins.module_utils import (
     applications,
+    conditions,
+    freed,
     neighbour,
     readiness,
     starting,
@@ -122,7 +124,7 @@ class Stage:
     def fresh(self, spec: InstanceSpec) -> float:
         """Make one more instance; return the seconds from the call that creates to the first correct reply."""
         self.backend.prepare(spec)
-        return self._started(spec)
+        return self.started(spec)
 
     def fresh_together(self, specs: t.Sequence[InstanceSpec]) -> list[float]:
         """Make several at once; return for each the seconds from its call to its first correct reply."""
@@ -136,9 +138,10 @@ class Stage:
             # As many looks a second as at a single start: three guests on an emulated host had three times as many to
             # answer, with a third of the CPU each, and never came to it.
             interval_s = readiness.INTERVAL_S * len(specs)
-            return list(pool.map(lambda spec: self._started(spec, interval_s), specs))
+            return list(pool.map(lambda spec: self.started(spec, interval_s), specs))
 
-    def _started(self, spec: InstanceSpec, interval_s: float = readiness.INTERVAL_S) -> float:
+    def started(self, spec: InstanceSpec, interval_s: float = readiness.INTERVAL_S) -> float:
+        """Make what was laid ready; return the seconds from the call that creates to the first correct reply."""
         application = self._applications.get(spec.name, applications.REDIS)
         ready = starting.start(self.backend, spec, self.factor, interval_s, application)
         self.evidence.keep(f"{spec.name}: {ready.text()}\n")
@@ -225,6 +228,25 @@ class Stage:
         self._reached.discard(spec.name)
         if self._beside is not None and self._beside.name == spec.name:
             self._beside = None
+
+    def end(self) -> None:
+        """Take everything away, the turn's own instance included; for steps that are the last of a turn."""
+        trouble = self.close()
+        if trouble:
+            raise BackendError(f"{self.backend.arm}: not removed: {trouble}")
+        self.backend.destroy(self.spec.name, _DESTROY_S * self.factor)
+
+    def settle(self) -> None:
+        """Have the host as it was just before the turn's own start.
+
+        :raises NotPossible: other work keeps it busy.
+        """
+        freed.write_through(starting.FREED * self.spec.memory_mib)
+        busy = conditions.wait_quiet(starting.QUIET_S * self.factor)
+        if busy is None or busy > conditions.QUIET_CPUS:
+            raise NotPossible(
+                f"other work keeps {'an unknown number of' if busy is None else f'{busy:g}'} CPUs of the host busy"
+            )
 
     def alive(self) -> bool:
         """Say whether the turn's own instance still runs commands."""

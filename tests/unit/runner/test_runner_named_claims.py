@@ -21,7 +21,7 @@ def asked(claims: t.Sequence[Path], scenarios: t.Sequence[str] | None = None) ->
 def test_claims_by_their_ids_choose_the_scenarios_that_they_need() -> None:
     request = asked([Path("startup,isolation"), Path("two-kernels")])
 
-    assert request.scenarios == ("startup", "isolation", "two-kernels")
+    assert request.scenarios == ("startup", "full-start", "cold-start", "isolation", "two-kernels")
     assert request.claims == ()
 
 
