@@ -131,7 +131,7 @@ class Xen(Machine):
     subnet = network.XEN
     console_device = "hvc0"
     # Of the library that unpacks a kernel for a domain without firmware.
-    refuses_systems = ("no loader found", "invalid kernel", "not an elf")
+    refuses_systems: tuple[str, ...] = ("no loader found", "invalid kernel", "not an elf")
     kind = ""
     guest_type = ""
     capability = ""
@@ -428,7 +428,7 @@ class XenHvm(Xen):
     guest_type = "HVM"
     capability = "hvm"
     signature = "XenVMMXenVMM"
-    refuses_systems = ()
+    refuses_systems: tuple[str, ...] = ()
     # The device model would emulate the first four disks as well, and refuses to where they are read-only.
     disk_device = "xvde"
     settings: t.ClassVar[t.Mapping[str, Value]] = {
