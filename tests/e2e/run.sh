@@ -4,6 +4,7 @@
 source "$(dirname "${BASH_SOURCE[0]}")/../lab.sh"
 
 readonly vcompare=.venv/bin/vcompare playbook=.venv/bin/ansible-playbook
+# What the short profiles measure where nobody names any.
 readonly all=bare,docker,kvm,xen-dom0,xen-pv,xen-pvh
 readonly bundle=(.venv/bin/python tests/e2e/bundle.py)
 
@@ -56,7 +57,7 @@ broken_arm() {
 # something was refused ends with 3.
 experiments() {
     code_is 3 "$vcompare" compare --profile full --blocks 1 --arms bare,docker \
-        --scenarios startup,footprint,churn,isolation,snapshots,containment &&
+        --scenarios startup,footprint,churn,isolation,two-kernels,os-variety,snapshots,containment &&
         .venv/bin/python tests/e2e/experiments.py "$(run_of "$mark")" --arms docker
 }
 

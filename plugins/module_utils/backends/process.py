@@ -60,9 +60,10 @@ def host_run(
     )
     if check and output.rc != 0:
         said = (output.stderr.strip() or output.stdout.strip()).splitlines()
+        # xl, for one, begins with remarks.
+        worst = next((line for line in said if "error" in line.lower()), said[0] if said else "")
         raise BackendError(
-            f"{doing}: {' '.join(argv[:3])} ended with {output.rc}: "
-            f"{said[0] if said else 'it said nothing'}",
+            f"{doing}: {' '.join(argv[:3])} ended with {output.rc}: {worst or 'it said nothing'}",
             remedy=remedy,
             evidence="\n".join(said[-20:]),
         )
