@@ -66,6 +66,10 @@ _CONTAINER: dict[str, tuple[float, float] | None] = {
     "host_facts_visible/minimal": (1, 20),
     "host_survives_crash/minimal": None,
     "memory_restored/minimal": None,
+    "kernels_differ/minimal": (0, 0),
+    "boots_other_release/minimal": (1, 1),
+    "boots_other_kernel/minimal": (0, 0),
+    "boots_other_system/minimal": (0, 0),
 }
 _MACHINE: dict[str, tuple[float, float] | None] = {
     "own_kernel/minimal": (1, 1),
@@ -73,6 +77,11 @@ _MACHINE: dict[str, tuple[float, float] | None] = {
     "host_survives_crash/minimal": (1, 1),
     "memory_restored/minimal": (1, 1),
     "state_restored/minimal": (1, 1),
+    "kernels_differ/minimal": (1, 1),
+    "boots_other_release/minimal": (1, 1),
+    "boots_other_kernel/minimal": (1, 1),
+    # Xen's guests without firmware start nothing but kernels that know them.
+    "boots_other_system/minimal": (0, 1),
 }
 
 

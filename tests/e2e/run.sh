@@ -4,7 +4,9 @@
 source "$(dirname "${BASH_SOURCE[0]}")/../lab.sh"
 
 readonly vcompare=.venv/bin/vcompare playbook=.venv/bin/ansible-playbook
+# What the short profiles measure where nobody names any.
 readonly all=bare,docker,kvm,xen-dom0,xen-pv,xen-pvh
+readonly every_scenario_but_density=startup,memory-latency,memcached,footprint,disk,network,churn,isolation,ten-apps,delivery,image-history,image-build,consistency,two-kernels,os-variety,full-start,cold-start,snapshots,containment
 readonly bundle=(.venv/bin/python tests/e2e/bundle.py)
 
 created_at() { .venv/bin/python -c 'import json, sys; print(json.load(open(sys.argv[1]))["created_at"])' "$VCOMPARE_HOME/labs/default/state.json"; }
@@ -56,7 +58,7 @@ broken_arm() {
 # something was refused ends with 3. Without density, which fills the node: that takes a quarter of an hour.
 experiments() {
     code_is 3 "$vcompare" compare --profile full --blocks 1 --arms bare,docker \
-        --scenarios "startup,memory-latency,memcached,footprint,disk,network,churn,isolation,ten-apps,delivery,image-history,image-build,consistency,snapshots,containment,full-start,cold-start" &&
+        --scenarios "$every_scenario_but_density" &&
         .venv/bin/python tests/e2e/experiments.py "$(run_of "$mark")" --arms docker
 }
 

@@ -517,7 +517,7 @@ class XenHvm(Xen):
     guest_type = "HVM"
     capability = "hvm"
     signature = "XenVMMXenVMM"
-    refuses_systems = ()
+    refuses_systems: tuple[str, ...] = ()
     # The device model would emulate the first four disks as well, and refuses to where they are read-only.
     disk_device = "xvde"
     settings: t.ClassVar[t.Mapping[str, Value]] = {

@@ -123,6 +123,11 @@ def _watched(stage: Stage, name: str, system: System) -> tuple[bool, str]:
                 True,
                 f"seen by {found} after {time.monotonic() - began:.1f} s; its console:\n{console}",
             )
+        # What ended says no more. Containers end so: Linux refuses the program only once Docker has started it.
+        state = stage.backend.info(name).state
+        if state != "running":
+            console = stage.backend.console(name)
+            raise BackendError(f"{name} ended before it was seen; it is {state}", evidence=console)
         time.sleep(_LOOK_S)
     state = stage.backend.info(name).state
     return False, (

@@ -402,6 +402,24 @@ def test_no_program_of_linux_runs_in_what_shares_its_kernel(
     assert "exec format error" in evidence_of(result, other).lower()
 
 
+def test_what_is_refused_once_it_was_started_is_refused(
+    local_arms: Arms, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = with_images(tmp_path)
+    (tmp_path / "lkrn").write_text("#!/bin/sh\nexit 1\n")
+    arm = local_arms["docker"]
+    monkeypatch.setattr(arm, "console", lambda name: "exec /lkrn: exec format error")
+    result, found = samples(local_arms, "os-variety", images=images)
+    other = found["boots_other_system", "minimal"]
+    assert (other["value"], other["status"]) == (0, "ok")
+    assert "exec /lkrn: exec format error" in evidence_of(result, other)
+    # With other last words it is a failure.
+    monkeypatch.setattr(arm, "console", lambda name: "out of memory")
+    _result, found = samples(local_arms, "os-variety", images=images)
+    assert found["boots_other_system", "minimal"]["status"] == "failed"
+    assert "ended before it was seen" in str(found["boots_other_system", "minimal"]["reason"])
+
+
 def test_a_failure_is_no_answer(local_arms: Arms, tmp_path: pathlib.Path) -> None:
     local_arms["docker"].refuses_systems = ("something else",)
     _result, found = samples(local_arms, "os-variety", images=with_images(tmp_path))
