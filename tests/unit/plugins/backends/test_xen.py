@@ -150,12 +150,12 @@ def test_a_half_made_domain_without_a_name_is_seen() -> None:
 
 
 def test_how_busy_a_domain_was() -> None:
-    """By the second of two looks; the first has nothing to compare with."""
-    head = "      NAME  STATE   CPU(sec) CPU(%)     MEM(k) MEM(%)\n"
-    zero = "  Domain-0 -----r        120   33.1    1048576   25.0\n"
-    guest = "      vc-a --b---          3    {}     262144    6.2\n"
-    text = head + zero + guest.format("0.0") + head + zero + guest.format("1.7")
-    assert xen.domain_cpu(text, "vc-a") == pytest.approx(0.017)
+    """By the second of two looks; the first has nothing to compare with. As xentop of Xen 4.17 prints them."""
+    head = "               NAME  STATE   CPU(sec) CPU(%)     MEM(k) MEM(%)  MAXMEM(k) MAXMEM(%) VCPUS NETS\n"
+    zero = "           Domain-0 -----r       3934   48.1    1048576   40.0    1048576      40.0     2    0\n"
+    guest = "               vc-a --b---         88  {}     262208   10.0     263168      10.0     1    1\n"
+    text = head + zero + guest.format(" 0.0") + head + zero + guest.format("13.0")
+    assert xen.domain_cpu(text, "vc-a") == pytest.approx(0.13)
     for name in ("vc-b", "vc"):
         with pytest.raises(BackendError, match="does not say how busy"):
             xen.domain_cpu(text, name)
