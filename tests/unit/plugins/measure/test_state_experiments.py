@@ -272,7 +272,7 @@ def test_layers_of_a_disk_are_kept_and_moved(tmp_path: pathlib.Path) -> None:
             return str(tmp_path)
 
     class Machine:
-        store, second_disk = Store(), "/dev/vdb"
+        store, data_device = Store(), "/dev/vdb"
 
         def __init__(self) -> None:
             self.switched: list[str] = []
