@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 import shutil
 import socketserver
@@ -449,21 +450,26 @@ def test_a_load_keeps_its_rate_beside_a_service_that_stalls() -> None:
             raise ConnectionRefusedError("nobody there")
 
     with load.Load(stalls, 20, 0.4) as under:
-        time.sleep(1.5)
+        while len(asked) < 20:
+            time.sleep(0.01)
     requests = under.requests()
-    assert under.steady
-    assert 25 <= len(requests) <= 35
+    # Each is due at its time, whatever became of those before; a busy machine may make more of them late.
+    spaces = {round(b.due_s - a.due_s, 6) for a, b in itertools.pairwise(requests)}
+    assert spaces == {0.05}
     said, failed = delivery.summary(requests)
-    assert failed == 3
-    assert "nobody there" in said
+    assert 3 <= failed < len(requests)
+    assert "1 × nobody there" in said
     assert "the reply came after 0.5" in said
 
 
 def test_a_load_that_hardly_ran_is_not_steady() -> None:
     under = load.Load(lambda left_s: None, 10, 1)
     with under:
-        pass
-    under._ended = under._began + 10
+        while len(under._pending) < 9:
+            time.sleep(0.01)
+    under._ended = under._began + 1
+    assert under.steady
+    under._ended = under._began + 1000
     assert not under.steady
 
 
