@@ -11,7 +11,6 @@ import tarfile
 import typing as t
 
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.making import Sources
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.marker import DOCKER_LABEL
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
     BackendError,
     Image,
@@ -148,8 +147,9 @@ class DockerBuilder(_Images):
                 rm=True,
                 forcerm=True,
                 decode=True,
+                # No label: it would be one more step, and has no counterpart in another arm's recipe. Whose
+                # the image is, its name says, and the record of the instance.
                 network_mode="none",
-                labels={DOCKER_LABEL: self.spec.owner},
             ):
                 if "error" in progress:
                     raise BackendError(f"building {reference}: {progress['error'].strip()}")
