@@ -108,6 +108,7 @@ def test_missing_correction_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_bundles_on_disk_have_the_intervals_of_the_drawn_values(case: Case) -> None:
     found = disk.through_files(case, 2, 1)
     assert found.holds
+    # Each arm but bare, in each scenario of each bundle.
     assert found.intervals == 2 * 4 * (len(ARMS) - 1)
 
 

@@ -170,7 +170,7 @@ def test_a_questioned_result_is_seen(tmp_path: Path) -> None:
 def test_the_terminal_has_a_line_for_each_verdict(metal: Path) -> None:
     rows = summary.verdicts(build_report(load_bundle(metal)))
     assert [row[0] for row in rows] == ["CONFIRMED", "MIXED", "NOT RUN"]
-    assert rows[0][1] == "4 of 10"
+    assert rows[0][1] == "4 of 13"
     assert "footprint, ten-apps" in rows[2][2]
 
 
