@@ -15,7 +15,7 @@ AGAIN = "bare-again"
 PLANTED = "bare-planted"
 
 # Scenarios that are more than a workload of fixed time or work: how long they take depends on the host.
-EXPERIMENTS: tuple[str, ...] = ("footprint", "churn", "isolation", "snapshots", "containment")
+EXPERIMENTS: tuple[str, ...] = ("footprint", "churn", "isolation", "snapshots", "pool", "containment")
 
 # The order in which arms are shown; an arm that is not here comes after these, by name.
 ARMS: tuple[str, ...] = (BARE, "docker", "kvm", "xen-dom0", "xen-pv", "xen-pvh")
@@ -39,6 +39,9 @@ SUBSTRATE_WORDS: t.Mapping[str, str] = {
 }
 
 ACCELERATIONS: tuple[str, ...] = ("auto", "kvm", "tcg")
+
+# How many nodes a nested lab can have; from the third on they are second hosts of the technologies.
+NODES: tuple[int, ...] = (2, 3, 4)
 
 
 def arm_order(arm: str) -> tuple[int, str]:

@@ -11,6 +11,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.experiments import (
     containment,
     footprint,
     isolation,
+    pool,
     snapshots,
 )
 from ansible_collections.vcompare.lab.plugins.module_utils.experiments.base import Experiment
@@ -24,6 +25,7 @@ EXPERIMENTS: t.Mapping[str, Experiment] = {
         churn.EXPERIMENT,
         isolation.EXPERIMENT,
         snapshots.EXPERIMENT,
+        pool.EXPERIMENT,
         containment.EXPERIMENT,
     )
 }
