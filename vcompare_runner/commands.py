@@ -455,9 +455,7 @@ def _lab_play(
     return outcome, None
 
 
-def lab_up(
-    lab: str, accel: str | None, inventory: Path | None, nodes: int | None = None
-) -> int:
+def lab_up(lab: str, accel: str | None, inventory: Path | None, nodes: int | None = None) -> int:
     """Bring a lab up, and provision it."""
     _outcome, code = _lab_play("lab_ready.yml", lab, accel, inventory, nodes)
     if code is None:

@@ -15,7 +15,14 @@ AGAIN = "bare-again"
 PLANTED = "bare-planted"
 
 # Scenarios that are more than a workload of fixed time or work: how long they take depends on the host.
-EXPERIMENTS: tuple[str, ...] = ("footprint", "churn", "isolation", "snapshots", "pool", "containment")
+EXPERIMENTS: tuple[str, ...] = (
+    "footprint",
+    "churn",
+    "isolation",
+    "snapshots",
+    "pool",
+    "containment",
+)
 
 # The order in which arms are shown; an arm that is not here comes after these, by name.
 ARMS: tuple[str, ...] = (BARE, "docker", "kvm", "xen-dom0", "xen-pv", "xen-pvh")

@@ -291,9 +291,7 @@ class Kvm(Machine):
         if domain is None:
             raise BackendError(f"kvm: there is no {name} to move")
         doing = f"{name}: moving it"
-        uri = (
-            f"qemu+ssh://{to.address}/system?command={to.program}&proxy=native&no_tty=1"
-        )
+        uri = f"qemu+ssh://{to.address}/system?command={to.program}&proxy=native&no_tty=1"
         # The disk is read-only and the same on both hosts, which libvirt can't know: so UNSAFE. The memory goes from
         # QEMU to QEMU.
         flags = libvirt.VIR_MIGRATE_LIVE | libvirt.VIR_MIGRATE_UNSAFE

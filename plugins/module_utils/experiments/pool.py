@@ -86,14 +86,18 @@ def placed(stage: Stage) -> t.Iterator[Figure]:
                 pool.create_on_peer(spec)
             host.promise(size)
             specs.append(spec)
-            told.append(f"{spec.name} on {host.name}, which has room for {host.room_mib:.0f} MiB more")
+            told.append(
+                f"{spec.name} on {host.name}, which has room for {host.room_mib:.0f} MiB more"
+            )
         silent = [
             spec.name
             for spec in specs
             if not resp.ping(stage.backend.address(spec), QUICK_S * stage.factor)
         ]
         counts = {host.name: host.placed for host in hosts}
-        text = f"{'; '.join(told)}; placed {counts}; silent in the end: {', '.join(silent) or 'none'}"
+        text = (
+            f"{'; '.join(told)}; placed {counts}; silent in the end: {', '.join(silent) or 'none'}"
+        )
         yield Figure(FILLED, float(all(counts.values()) and not silent), text)
         yield Figure(PLACED, sum(counts.values()) - len(silent), text)
     for spec in specs:
@@ -126,7 +130,7 @@ def moved(stage: Stage) -> t.Iterator[Figure]:
                     "start",
                     spec,
                     starting.CREATE_S,
-                    timeout_s=starting.CREATE_S * stage.factor,
+                    limit_s=starting.CREATE_S * stage.factor,
                 )
             ended = time.monotonic()
             if not probe.wait_for_reply(ended, limit_s):
@@ -144,7 +148,8 @@ def moved(stage: Stage) -> t.Iterator[Figure]:
         doubts = [f"{p['name']}: {p['observed']}" for p in proofs if not p["holds"]]
         alive = value == _DATA and here in ("absent", "stopped") and not doubts and not refusal
         text = (
-            f"{how}; {ended - began:.3f} s; redis has {value!r}, which was {_DATA!r} before; on the source it is {here};"
+            f"{how}; {ended - began:.3f} s; redis has {value!r}, which was {_DATA!r} before;"
+            f" on the source it is {here};"
             f" on {pool.peer.name} it proves by {', '.join(str(p['name']) for p in proofs)}"
             f" what it is{'; but ' + '; '.join(doubts) if doubts else ''}"
         )
@@ -260,7 +265,7 @@ def _wait_for(pool: Session, factor: float) -> float:
                 sweep_timeout_s=session.DESTROY_S * factor,
             )
             if said["boot_id"] != pool.opened["boot_id"]:
-                talk.ask("quiet", QUICK_S, timeout_s=QUICK_S * factor)
+                talk.ask("quiet", QUICK_S, limit_s=QUICK_S * factor)
                 return time.monotonic() - began
             trouble = "it is still in the boot that was to be cut off"
         except BackendError as error:

@@ -379,7 +379,10 @@ class NestedLab:
                 "label": f"+{os.geteuid()}:+{os.getegid()}",
                 "relabel": "no",
             }
-            if card is not None and "<model>apparmor</model>" in self.backend.connection.getCapabilities():
+            if (
+                card is not None
+                and "<model>apparmor</model>" in self.backend.connection.getCapabilities()
+            ):
                 # Debian's profile of QEMU has streams only (abstractions/libvirt-qemu), and no datagrams.
                 options["seclabel"] = [options["seclabel"], {"type": "none", "model": "apparmor"}]
         return InstanceSpec(

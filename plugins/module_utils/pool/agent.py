@@ -155,11 +155,11 @@ class Agent:
         link.step_aside(self.backend.subnet)
         return True
 
-    def do_create(self, spec: Plain, timeout_s: float) -> bool:
+    def do_create(self, spec: Plain, limit_s: float) -> bool:
         """Make an instance."""
         whole = self._spec(spec)
         self.do_prepare(spec)
-        self.backend.create(whole, timeout_s)
+        self.backend.create(whole, limit_s)
         return True
 
     def do_prepare(self, spec: Plain) -> bool:
@@ -170,9 +170,9 @@ class Agent:
             link.step_aside(self.backend.subnet)
         return True
 
-    def do_start(self, spec: Plain, timeout_s: float) -> bool:
+    def do_start(self, spec: Plain, limit_s: float) -> bool:
         """Make an instance that was prepared."""
-        self.backend.create(self._spec(spec), timeout_s)
+        self.backend.create(self._spec(spec), limit_s)
         return True
 
     def do_expect(self, spec: Plain, known: Plain) -> bool:
@@ -196,17 +196,17 @@ class Agent:
         """Have an instance prove what it is, on this host."""
         return [dataclasses.asdict(proof) for proof in self.backend.identify(name)]
 
-    def do_destroy(self, name: str, timeout_s: float) -> bool:
+    def do_destroy(self, name: str, limit_s: float) -> bool:
         """Take an instance away."""
-        return self.backend.destroy(name, timeout_s)
+        return self.backend.destroy(name, limit_s)
 
     def do_offer(self) -> float:
         """Say how much memory can be given to instances, in MiB."""
         return offer.mib(self.backend.arm)
 
-    def do_quiet(self, timeout_s: float) -> float | None:
+    def do_quiet(self, limit_s: float) -> float | None:
         """Wait until the host does nothing; return how many CPUs are busy then."""
-        return conditions.wait_quiet(timeout_s)
+        return conditions.wait_quiet(limit_s)
 
     def do_cut(self) -> bool:
         """Reset this host at once, as its reset button would: nothing is written, nobody is told.
@@ -225,9 +225,9 @@ class Agent:
         threading.Thread(target=reset, daemon=True).start()
         return True
 
-    def do_close(self, timeout_s: float) -> str:
+    def do_close(self, limit_s: float) -> str:
         """Take everything away again; return what could not be."""
-        return self.close(timeout_s)
+        return self.close(limit_s)
 
     # Parts
 

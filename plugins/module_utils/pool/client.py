@@ -61,9 +61,7 @@ class Conversation:
         if self._process is None:
             self._process = access.popen(self.program, self.peer.address)
             self._rest = b""
-        reply = self._exchange(
-            {"verb": verb, **given}, verb, timeout_s * self.factor + _CONNECT_S
-        )
+        reply = self._exchange({"verb": verb, **given}, verb, timeout_s * self.factor + _CONNECT_S)
         if "answer" in reply:
             return reply["answer"]
         if "refused" in reply:

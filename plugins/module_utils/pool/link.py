@@ -26,9 +26,7 @@ _TIMEOUT_S = 60.0
 
 
 def _ip(*words: str, check: bool = True) -> str:
-    return host_run(
-        ["ip", *words], _TIMEOUT_S, "joining the hosts' networks", check=check
-    ).stdout
+    return host_run(["ip", *words], _TIMEOUT_S, "joining the hosts' networks", check=check).stdout
 
 
 def join(subnet: Subnet, local: str, remote: str, journal: Journal, owner: str) -> None:

@@ -8,6 +8,7 @@ Questions overlap: one that got lost must not keep the next from being asked, an
 
 from __future__ import annotations
 
+import itertools
 import socket
 import threading
 import time
@@ -33,7 +34,7 @@ def longest_gap(replies: t.Sequence[float], began: float, ended: float) -> float
     start = max((at for at in inside if at <= began), default=began)
     stop = min((at for at in inside if at >= ended), default=ended)
     seen = [start, *(at for at in inside if start < at < stop), stop]
-    return max((after - before for before, after in zip(seen, seen[1:], strict=False)), default=0.0)
+    return max((after - before for before, after in itertools.pairwise(seen)), default=0.0)
 
 
 class Probe:
@@ -75,7 +76,7 @@ class Probe:
     def usual_gap(self, before: float) -> float:
         """Return the longest gap before a moment: what the probe itself makes of an application that is there."""
         seen = sorted(at for at in list(self.replies) if at <= before)
-        return max((b - a for a, b in zip(seen, seen[1:], strict=False)), default=0.0)
+        return max((b - a for a, b in itertools.pairwise(seen)), default=0.0)
 
     def longest(self, began: float, ended: float) -> float:
         """Return the longest time without a correct reply around two moments."""

@@ -71,9 +71,7 @@ class Session:
     def create_on_peer(self, spec: InstanceSpec) -> None:
         """Make an instance on the peer, and wait until its application replies to the source."""
         create_s = starting.CREATE_S
-        self.on_peer(
-            "create", spec, PREPARE_S + create_s, timeout_s=create_s * self.stage.factor
-        )
+        self.on_peer("create", spec, PREPARE_S + create_s, limit_s=create_s * self.stage.factor)
         address = self.backend.address(spec)
         limit_s = starting.READY_S * self.stage.factor
         if not resp.ping(address, limit_s):
@@ -84,9 +82,7 @@ class Session:
 
     def destroy_on_peer(self, name: str) -> None:
         """Take an instance away from the peer."""
-        self.talk.ask(
-            "destroy", DESTROY_S, name=name, timeout_s=DESTROY_S * self.stage.factor
-        )
+        self.talk.ask("destroy", DESTROY_S, name=name, limit_s=DESTROY_S * self.stage.factor)
 
 
 def _guest_keys(backend: Base) -> dict[str, str]:
