@@ -29,7 +29,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from .conftest import Arms
-from .test_experiments import samples
+from .test_experiments import quiet_host, samples
+
+__all__ = ["quiet_host"]
 
 OFFERS = st.floats(600, 500_000)
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ6xT0vQe9mSzJg1bE0h8p8Yk3nq0l5Jm1mJtQm0x1yZ"
