@@ -69,9 +69,12 @@ def placed(stage: Stage) -> t.Iterator[Figure]:
     with session.opened(stage) as pool:
         here = placement.Host("the source", offer.mib(stage.backend.arm))
         there = placement.Host(pool.peer.name, float(pool.opened["offer_mib"]))
-        # What the turn's own instance was promised, and has not taken yet; it counts as placed.
+        # The turn's own instance counts as placed. Xen has given it all its memory; elsewhere it was promised that.
         here.promise(stage.spec.memory_mib)
-        size = placement.size_mib((here.room_mib, there.offer_mib), stage.spec.memory_mib)
+        if stage.backend.arm.startswith("xen-"):
+            here.promised_mib = 0.0
+        offers = (here.offer_mib - here.promised_mib, there.offer_mib)
+        size = placement.size_mib(offers, stage.spec.memory_mib)
         hosts = (here, there)
         told = [f"{host.name} offers {host.offer_mib:.0f} MiB" for host in hosts]
         told.append(f"each instance {size} MiB")

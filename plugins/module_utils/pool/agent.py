@@ -237,9 +237,16 @@ class Agent:
         return spec_of(plain, self._image)
 
     def _sweep(self, timeout_s: float) -> None:
-        for info in self.backend.list():
-            if info.details.get("owner") == self._owner:
-                self.backend.destroy(info.name, timeout_s)
+        backend, owner = self.backend, self._owner
+        names = {info.name for info in backend.list() if info.details.get("owner") == owner}
+        # A host that was cut off may have lost what it wrote of an instance; its journal is on disk at once.
+        names.update(
+            str(entry["id"])
+            for entry in backend.journal.pending(backend.arm)
+            if entry["owner"] == owner
+        )
+        for name in sorted(names):
+            backend.destroy(name, timeout_s)
 
     def close(self, timeout_s: float = 120.0) -> str:
         """Take everything away again; return what could not be."""

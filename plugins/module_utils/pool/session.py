@@ -9,6 +9,7 @@ import typing as t
 from pathlib import Path
 
 from ansible_collections.vcompare.lab.plugins.module_utils import starting
+from ansible_collections.vcompare.lab.plugins.module_utils.backends import network
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.base import Base
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.machine import Machine
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
@@ -98,6 +99,20 @@ def _guest_keys(backend: Base) -> dict[str, str]:
     }
 
 
+def _greet(stage: Stage, backend: Base) -> None:
+    """Have the turn's own guest hear of the host's hardware address: a bridge may get another one with a port.
+
+    The host knows the guest's for good and never asks; without being asked, the guest would go on using the old one for
+    half a minute.
+    """
+    record = backend.store.read(stage.spec.name)
+    if not record or not record.get("mac"):
+        return
+    network.drop_neighbour(backend.subnet, record["address"])
+    resp.ping(record["address"], QUICK_S * stage.factor)
+    network.set_neighbour(backend.subnet, record["address"], record["mac"])
+
+
 @contextlib.contextmanager
 def opened(stage: Stage) -> t.Iterator[Session]:
     """Open the pool: the agent on the peer, and one network over both hosts; all of it ends with the block.
@@ -130,11 +145,13 @@ def opened(stage: Stage) -> t.Iterator[Session]:
             remote=local,
         )
         link.join(backend.subnet, local, remote, backend.journal, owner)
+        _greet(stage, backend)
         yield Session(stage, backend, stage.peer, talk, said)
     finally:
         trouble = []
         try:
             link.part(backend.journal, owner)
+            _greet(stage, backend)
         except BackendError as error:
             trouble.append(error.message)
         try:
