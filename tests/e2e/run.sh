@@ -56,7 +56,7 @@ broken_arm() {
 # something was refused ends with 3.
 experiments() {
     code_is 3 "$vcompare" compare --profile full --blocks 1 --arms bare,docker \
-        --scenarios startup,footprint,churn,isolation,snapshots,containment &&
+        --scenarios startup,footprint,churn,isolation,snapshots,pool,containment &&
         .venv/bin/python tests/e2e/experiments.py "$(run_of "$mark")" --arms docker
 }
 
@@ -68,6 +68,7 @@ refused_before_anything() {
     code_is 2 "$vcompare" compare --profile qick || return 1
     code_is 2 "$vcompare" compare -i /nonexistent || return 1
     code_is 2 "$vcompare" compare --lab 'No Good' || return 1
+    code_is 2 "$vcompare" compare --nodes 5 || return 1
     after=$(find "$VCOMPARE_HOME" | sort)
     [[ $before == "$after" ]] || { echo "something was made" && diff <(echo "$before") <(echo "$after") && return 1; }
 }
