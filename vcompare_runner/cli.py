@@ -77,6 +77,18 @@ Accel = t.Annotated[
         show_default="auto",
     ),
 ]
+Nodes = t.Annotated[
+    int | None,
+    typer.Option(
+        "--nodes",
+        metavar="2|3|4",
+        help=(
+            "Nodes of the nested lab: 3 with a second host of Docker and KVM, 4 with one of Xen, too (scenario "
+            "pool)."
+        ),
+        show_default="2",
+    ),
+]
 AsJson = t.Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
@@ -177,6 +189,7 @@ def compare(
         ),
     ] = None,
     accel: Accel = None,
+    nodes: Nodes = None,
     lab: t.Annotated[
         str | None,
         typer.Option("--lab", metavar="NAME", help="Name of the lab.", show_default=DEFAULT_LAB),
@@ -209,6 +222,7 @@ def compare(
                 seed=seed,
                 claims=claims,
                 accel=accel,
+                nodes=nodes,
                 lab=lab,
                 inventory=inventory,
                 resume=resume,
@@ -330,13 +344,19 @@ def calibrate(
 \b
 Examples:
   vcompare lab up
-  vcompare lab up --accel tcg --lab spare""",
+  vcompare lab up --accel tcg --lab spare
+  vcompare lab up --nodes 3 --lab pool""",
 )
-def lab_up(lab: Lab = DEFAULT_LAB, accel: Accel = None, inventory: InventoryOption = None) -> None:
+def lab_up(
+    lab: Lab = DEFAULT_LAB,
+    accel: Accel = None,
+    nodes: Nodes = None,
+    inventory: InventoryOption = None,
+) -> None:
     """Bring a lab up."""
     from vcompare_runner import commands
 
-    raise typer.Exit(commands.lab_up(lab, accel, inventory))
+    raise typer.Exit(commands.lab_up(lab, accel, inventory, nodes))
 
 
 @lab_app.command(

@@ -46,6 +46,7 @@ class CompareOptions:
     seed: int | None = None
     claims: list[Path] | None = None
     accel: str | None = None
+    nodes: int | None = None
     lab: str | None = None
     inventory: Path | None = None
     resume: str | None = None
@@ -63,6 +64,7 @@ _FIXED_BY_RESUME = (
     "seed",
     "claims",
     "accel",
+    "nodes",
     "lab",
 )
 
@@ -119,6 +121,7 @@ def _request(options: CompareOptions, home: Path) -> plans.Request:
             accel=options.accel,
             inventory=options.inventory.absolute() if options.inventory else None,
             budget=options.budget,
+            nodes=options.nodes,
         )
     given = [f"--{name}" for name in _FIXED_BY_RESUME if getattr(options, name) is not None]
     if given:
@@ -420,7 +423,11 @@ def runs(as_json: bool) -> int:
 
 
 def _lab_play(
-    playbook_name: str, lab: str, accel: str | None, inventory: Path | None
+    playbook_name: str,
+    lab: str,
+    accel: str | None,
+    inventory: Path | None,
+    nodes: int | None = None,
 ) -> tuple[Outcome, int | None]:
     """Run one playbook of the lab.
 
@@ -428,6 +435,7 @@ def _lab_play(
     """
     plans.check_lab_name(lab)
     plans.check_accel(accel)
+    plans.check_nodes(nodes)
     project = find_project()
     playbook = project.playbook(playbook_name)
     home = homes.find_home()
@@ -437,9 +445,11 @@ def _lab_play(
         raise UsageError(
             f"--inventory: there is no {source}", "leave -i out for the nested lab's own inventory"
         )
-    extra_vars = {"vcompare_home": str(home), "vcompare_lab": lab} | (
+    extra_vars: dict[str, t.Any] = {"vcompare_home": str(home), "vcompare_lab": lab} | (
         {"vcompare_accel": accel} if accel else {}
     )
+    if nodes is not None:
+        extra_vars["vcompare_nodes"] = nodes
     # Not in the lab's folder: taking a lab away takes that folder too.
     log = _log(homes.make_private(home / "logs"), f"{playbook.stem}-{lab}")
     outcome = _play(playbook, project, source, extra_vars, log, RunState(), _environment(home))
@@ -454,9 +464,9 @@ def _lab_play(
     return outcome, None
 
 
-def lab_up(lab: str, accel: str | None, inventory: Path | None) -> int:
+def lab_up(lab: str, accel: str | None, inventory: Path | None, nodes: int | None = None) -> int:
     """Bring a lab up, and provision it."""
-    _outcome, code = _lab_play("lab_ready.yml", lab, accel, inventory)
+    _outcome, code = _lab_play("lab_ready.yml", lab, accel, inventory, nodes)
     if code is None:
         say(f"the lab {lab} is up")
     return EXIT_OK if code is None else code

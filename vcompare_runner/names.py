@@ -34,6 +34,7 @@ EXPERIMENTS: tuple[str, ...] = (
     "containment",
     "full-start",
     "cold-start",
+    "pool",
 )
 
 # The order in which arms are shown; an arm that is not here comes after these, by name.
@@ -70,6 +71,9 @@ SUBSTRATE_WORDS: t.Mapping[str, str] = {
 }
 
 ACCELERATIONS: tuple[str, ...] = ("auto", "kvm", "tcg")
+
+# How many nodes a nested lab can have; from the third on they are second hosts of the technologies.
+NODES: tuple[int, ...] = (2, 3, 4)
 
 
 def arm_order(arm: str) -> tuple[int, str]:

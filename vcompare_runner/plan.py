@@ -21,6 +21,7 @@ from vcompare_runner.names import (
     ARMS,
     BARE,
     EXPERIMENTS,
+    NODES,
     PLANTED,
     compared,
     did_you_mean,
@@ -62,6 +63,7 @@ class Request:
     :param seed: always set, so that the run can be repeated.
     :param claims: absolute paths of the user's files of claims.
     :param blocks: exactly so many; with a budget, so many at least.
+    :param nodes: how many nodes the nested lab shall have.
     :param budget_s: measure until every open claim is narrow enough, or until this time is up.
     """
 
@@ -76,6 +78,7 @@ class Request:
     accel: str | None = None
     inventory: str | None = None
     budget_s: int | None = None
+    nodes: int | None = None
 
     def extra_vars(self, home: Path, keep_running: bool) -> dict[str, t.Any]:
         """Return the variables that the playbooks take (docs/contracts.md, "Inventory")."""
@@ -98,6 +101,8 @@ class Request:
             variables["vcompare_budget"] = self.budget_s
         if self.accel is not None:
             variables["vcompare_accel"] = self.accel
+        if self.nodes is not None:
+            variables["vcompare_nodes"] = self.nodes
         if keep_running:
             variables["vcompare_keep_running"] = True
         return variables
@@ -210,6 +215,20 @@ def check_accel(accel: str | None) -> str | None:
     return accel
 
 
+def check_nodes(nodes: int | None) -> int | None:
+    """Check a number of nodes.
+
+    :raises UsageError: no lab can have so many.
+    """
+    if nodes is not None and nodes not in NODES:
+        raise UsageError(
+            f"--nodes: a lab of {nodes} nodes can't be made",
+            "take 2 (lab-linux and lab-xen), 3 (with lab-linux-2, a second host of Docker and KVM) or 4 (with "
+            "lab-xen-2, a second host of Xen, too)",
+        )
+    return nodes
+
+
 def read_profiles(project: Project) -> dict[str, Profile]:
     """Read the profiles of the collection."""
     parts = ("roles", "measure", "vars", "profiles.yml")
@@ -247,6 +266,7 @@ def new_request(
     inventory: Path | None,
     claims: t.Sequence[Path] | None = None,
     budget: str | None = None,
+    nodes: int | None = None,
 ) -> Request:
     """Check what was asked for, as far as it can be without looking at the collection.
 
@@ -285,6 +305,7 @@ def new_request(
         accel=check_accel(accel),
         inventory=str(inventory) if inventory else None,
         budget_s=None if budget is None else parse_duration("--budget", budget),
+        nodes=check_nodes(nodes),
     )
 
 

@@ -12,6 +12,8 @@ author:
 description:
   - Gives the two nodes of a nested lab, C(lab-linux) (groups C(bare_hosts), C(docker_hosts), C(kvm_hosts)) and
     C(lab-xen) (group C(xen_hosts)), and how they are reached.
+  - With three or four nodes there is a second host of Docker and KVM, C(lab-linux-2) (groups C(docker_peers),
+    C(kvm_peers)), and one of Xen, C(lab-xen-2) (group C(xen_peers)). Peers are not measured themselves.
   - Addresses, keys and names follow from the lab's name and home, so the nodes are here before they exist.
   - Is used through a file whose name ends in C(nested_lab.yml).
 options:
@@ -30,6 +32,11 @@ options:
       - Folder with everything that is kept. The extra variable C(vcompare_home) goes before it.
       - By default C(VCOMPARE_HOME), else the folder C(vcompare) in the XDG data folder.
     type: path
+  nodes:
+    description:
+      - How many nodes the lab has, 2 to 4. The extra variable C(vcompare_nodes) goes before it.
+    type: int
+    default: 2
   lab_server:
     description:
       - Name of the machine that carries the lab; other than V(localhost), nodes are reached through it.
@@ -57,11 +64,18 @@ from ansible.errors import AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin, Constructable
 from ansible.template import trust_as_template
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
-from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import Lab, Node, default_home
+from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import (
+    LEAST_NODES,
+    Lab,
+    Node,
+    default_home,
+)
 
 GROUPS = {
     "lab-linux": ("lab_nodes", "bare_hosts", "docker_hosts", "kvm_hosts"),
     "lab-xen": ("lab_nodes", "xen_hosts"),
+    "lab-linux-2": ("lab_nodes", "docker_peers", "kvm_peers"),
+    "lab-xen-2": ("lab_nodes", "xen_peers"),
 }
 
 
@@ -130,10 +144,15 @@ class InventoryModule(BaseInventoryPlugin, Constructable):
         name = str(extra.get("vcompare_lab") or self.get_option("lab"))
         home = str(extra.get("vcompare_home") or self.get_option("home") or default_home())
         server = str(self.get_option("lab_server"))
+        nodes_asked = str(extra.get("vcompare_nodes") or self.get_option("nodes"))
+        if not nodes_asked.isdecimal():
+            raise AnsibleParserError(
+                f"vcompare_nodes: {nodes_asked!r} is no number of nodes. Take 2, 3 or 4."
+            )
         try:
             # Keys and known hosts are the controller's; addresses follow from the lab server's home.
             lab = Lab(home, name)
-            nodes = Lab(str(self.get_option("lab_server_home") or home), name).nodes
+            there = Lab(str(self.get_option("lab_server_home") or home), name, int(nodes_asked))
         except VcompareError as error:
             raise AnsibleParserError(f"{error.message} {error.remedy}") from error
         for group in (
@@ -144,6 +163,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable):
             "podman_hosts",
             "kvm_hosts",
             "xen_hosts",
+            *(("docker_peers", "kvm_peers", "xen_peers") if there.count > LEAST_NODES else ()),
         ):
             inventory.add_group(group)
         if server == "localhost":
@@ -152,9 +172,12 @@ class InventoryModule(BaseInventoryPlugin, Constructable):
             inventory.set_variable("localhost", "ansible_python_interpreter", "/usr/bin/python3")
         else:
             inventory.add_host(server, group="lab_servers")
-        for node in nodes:
+        for node in there.nodes:
             inventory.add_host(node.name)
             for group in GROUPS[node.name]:
                 inventory.add_child(group, node.name)
             for key, value in connection(lab, node, server).items():
                 inventory.set_variable(node.name, key, value)
+            card = there.pair_card(node)
+            if card is not None:
+                inventory.set_variable(node.name, "vcompare_pool_address", card.address)

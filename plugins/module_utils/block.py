@@ -44,6 +44,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.experiments.base impo
 )
 from ansible_collections.vcompare.lab.plugins.module_utils.experiments.registry import EXPERIMENTS
 from ansible_collections.vcompare.lab.plugins.module_utils.experiments.stage import Stage, opened
+from ansible_collections.vcompare.lab.plugins.module_utils.pool.client import Peer
 from ansible_collections.vcompare.lab.plugins.module_utils.workloads import registry, startup
 from ansible_collections.vcompare.lab.plugins.module_utils.workloads.base import (
     Metric,
@@ -77,6 +78,7 @@ class Plan:
     :param timeout_factor: how much slower than an ordinary machine this host may be.
     :param company: whether experiments may make further instances beside the one that is measured.
     :param images: further images that this host has, by their role.
+    :param peers: second hosts, by the arm that they carry as well.
     :param options: what single arms understand, by arm.
     """
 
@@ -95,6 +97,7 @@ class Plan:
     timeout_factor: float = 1.0
     company: bool = True
     images: t.Mapping[str, Image] = dataclasses.field(default_factory=dict)
+    peers: t.Mapping[str, Peer] = dataclasses.field(default_factory=dict)
     options: t.Mapping[str, t.Mapping[str, t.Any]] = dataclasses.field(default_factory=dict)
 
 
@@ -324,6 +327,7 @@ class _Turn:
             factor=factor,
             seconds=plan.work.seconds,
             images=plan.images,
+            peer=plan.peers.get(self.arm),
         )
         with opened(stage, self._left_over):
             self._experiments(stage, REST)

@@ -130,6 +130,37 @@ options:
       - Each has the keys of O(image).
     type: dict
     default: {}
+  peers:
+    description:
+      - Second hosts of single arms, for which M(vcompare.lab.pool_access) was called; without one, V(pool) is refused.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      arm:
+        description: The arm that it carries as well.
+        type: str
+        required: true
+      name:
+        description: Its name in the inventory.
+        type: str
+        required: true
+      address:
+        description: Where the host under test reaches it.
+        type: str
+        required: true
+      local:
+        description: The address of the host under test on that way.
+        type: str
+        required: true
+      host_key:
+        description: Its public host key of type ed25519, without a comment.
+        type: str
+        required: true
+      nested:
+        description: Whether it is a node of a nested lab, which may be reset.
+        type: bool
+        default: false
   vcpus:
     description:
       - CPUs of an instance.
@@ -254,6 +285,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol imp
     BackendError,
     Image,
 )
+from ansible_collections.vcompare.lab.plugins.module_utils.pool.client import Peer
 from ansible_collections.vcompare.lab.plugins.module_utils.workloads.base import WorkSpec
 from ansible_collections.vcompare.lab.plugins.module_utils.workloads.registry import SCENARIOS
 
@@ -288,6 +320,20 @@ ARGUMENTS: dict[str, t.Any] = {
         },
     },
     "images": {"type": "dict", "default": {}},
+    "peers": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "arm": {"type": "str", "required": True},
+            "name": {"type": "str", "required": True},
+            "address": {"type": "str", "required": True},
+            "local": {"type": "str", "required": True},
+            # A public key: no secret.
+            "host_key": {"type": "str", "required": True, "no_log": False},
+            "nested": {"type": "bool", "default": False},
+        },
+    },
     "vcpus": {"type": "int", "default": 1},
     "memory_mib": {"type": "int", "default": 256},
     "cpuset": {"type": "str", "default": ""},
@@ -332,6 +378,10 @@ def plan_of(params: t.Mapping[str, t.Any]) -> block.Plan:
         timeout_factor=params["timeout_factor"],
         company=params["company"],
         images=_images(params["images"]),
+        peers={
+            peer["arm"]: Peer(**{key: value for key, value in peer.items() if key != "arm"})
+            for peer in params["peers"]
+        },
     )
 
 

@@ -6,13 +6,14 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: nested_lab
-short_description: Two equal machines on this host, to be measured in
+short_description: Equal machines on this host, to be measured in
 version_added: 0.1.0
 author:
   - The vcompare contributors (@vcompare)
 description:
   - Makes, keeps, starts, stops and takes away the nodes of a nested lab, C(lab-linux) and C(lab-xen),
-    as libvirt domains on the host that it runs on (a lab server).
+    as libvirt domains on the host that it runs on (a lab server). With more than two of them there are second hosts
+    of the technologies, C(lab-linux-2) and C(lab-xen-2), each connected with the first by a card of its own.
   - A lab that was provisioned and kept starts from a snapshot with memory, within seconds. A lab that was
     made differently, or only half, is made again.
   - Each node is reached over ssh on a loopback address of the lab server, with keys made for this lab.
@@ -41,6 +42,12 @@ options:
     type: str
     choices: [present, kept, restarted, stopped, absent, described, checked]
     default: present
+  count:
+    description:
+      - How many nodes O(state=present) makes, 2 to 4. A lab of another number is made again.
+      - By default two; the other states are about the lab that is there.
+    type: int
+    default: 0
   nodes:
     description:
       - Which nodes O(state=restarted) is about.
@@ -176,7 +183,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
-from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import Lab
+from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import LEAST_NODES, Lab
 from ansible_collections.vcompare.lab.plugins.module_utils.lab.nodes import NestedLab, Settings
 
 
@@ -208,6 +215,7 @@ def _act(lab: NestedLab, params: dict[str, t.Any]) -> bool:
             outbound=params["outbound"],
             provision_key=params["provision_key"],
             uri=lab.uri,
+            nodes=lab.lab.count,
         )
         if params["state"] == "checked":
             built = os.path.isdir(lab.lab.images) and any(
@@ -241,6 +249,7 @@ def main() -> None:
                 ],
                 "default": "present",
             },
+            "count": {"type": "int", "default": 0},
             "nodes": {"type": "list", "elements": "str", "default": []},
             "node_image": {"type": "path"},
             "guest_image": {"type": "path"},
@@ -260,8 +269,13 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
+        count = module.params["count"]
+        if module.params["state"] in ("present", "checked"):
+            count = count or LEAST_NODES
         lab = NestedLab(
-            Lab(module.params["home"], module.params["name"]), module.params["uri"] or ""
+            Lab(module.params["home"], module.params["name"], count or LEAST_NODES),
+            module.params["uri"] or "",
+            count,
         )
         before = lab.describe()
         if module.check_mode:

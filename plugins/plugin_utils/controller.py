@@ -31,7 +31,7 @@ from pathlib import Path
 
 from ansible_collections.vcompare.lab.plugins.module_utils import conditions
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
-from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import Lab
+from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import NODES, Lab
 
 Record = dict[str, t.Any]
 
@@ -82,11 +82,11 @@ class Reading:
 
 
 def lab_domains(home: str, name: str | None) -> tuple[str, ...]:
-    """Return the names of the domains that a nested lab's nodes are; none for other hosts."""
+    """Return the names of the domains that a nested lab's nodes are, as many as it may have; none for other hosts."""
     if not name:
         return ()
     try:
-        return tuple(node.domain for node in Lab(os.path.abspath(home), name).nodes)
+        return tuple(node.domain for node in Lab(os.path.abspath(home), name, len(NODES)).nodes)
     except VcompareError:
         return ()
 

@@ -6,7 +6,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/../lab.sh"
 readonly vcompare=.venv/bin/vcompare playbook=.venv/bin/ansible-playbook
 # What the short profiles measure where nobody names any.
 readonly all=bare,docker,kvm,xen-dom0,xen-pv,xen-pvh
-readonly every_scenario_but_density=startup,memory-latency,memcached,footprint,disk,network,churn,isolation,ten-apps,delivery,image-history,image-build,consistency,two-kernels,os-variety,full-start,cold-start,snapshots,containment
+readonly every_scenario_but_density=startup,memory-latency,memcached,footprint,disk,network,churn,isolation,ten-apps,delivery,image-history,image-build,consistency,two-kernels,os-variety,full-start,cold-start,snapshots,pool,containment
 readonly bundle=(.venv/bin/python tests/e2e/bundle.py)
 
 created_at() { .venv/bin/python -c 'import json, sys; print(json.load(open(sys.argv[1]))["created_at"])' "$VCOMPARE_HOME/labs/default/state.json"; }
@@ -70,6 +70,7 @@ refused_before_anything() {
     code_is 2 "$vcompare" compare --profile qick || return 1
     code_is 2 "$vcompare" compare -i /nonexistent || return 1
     code_is 2 "$vcompare" compare --lab 'No Good' || return 1
+    code_is 2 "$vcompare" compare --nodes 5 || return 1
     after=$(find "$VCOMPARE_HOME" | sort)
     [[ $before == "$after" ]] || { echo "something was made" && diff <(echo "$before") <(echo "$after") && return 1; }
 }

@@ -25,6 +25,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.process impo
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
     STATE_DIR,
     BackendError,
+    Destination,
     Info,
     InstanceSpec,
     NotPossible,
@@ -212,6 +213,10 @@ class Base:
     def restore(self, name: str, timeout_s: float) -> None:
         """Have an instance go on from what ``save`` kept."""
         raise NotPossible(f"{self.arm} has no snapshots with memory")
+
+    def move(self, name: str, to: Destination, timeout_s: float) -> None:
+        """Have a running instance go on on another host."""
+        raise NotPossible(f"{self.arm} can't move a running instance")
 
     def put_down(self, name: str, timeout_s: float) -> None:
         """End an instance at once, as a power cut would; its files stay."""

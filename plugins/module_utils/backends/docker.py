@@ -28,6 +28,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.marker impor
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.process import with_deadline
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
     BackendError,
+    Destination,
     Image,
     InstanceSpec,
     NotPossible,
@@ -386,6 +387,10 @@ class Docker(Base):
         with contextlib.suppress(ValueError, KeyError):
             said = str(answer.json()["message"])
         raise NotPossible(f"Docker makes no checkpoint here: {said}")
+
+    def move(self, name: str, to: Destination, timeout_s: float) -> None:
+        """Ask the daemon for a checkpoint, without which nothing of a running container can go anywhere."""
+        self.save(name, timeout_s)
 
     def console(self, name: str) -> str:
         """Return the last lines that the application said."""

@@ -22,6 +22,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.process impo
 )
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
     BackendError,
+    Destination,
     InstanceSpec,
     NotPossible,
     Result,
@@ -46,8 +47,8 @@ class Machine(Base):
 
     @property
     def keys(self) -> Keys:
-        """The ssh keys of this host."""
-        return Keys(self.store.state_dir)
+        """The ssh keys of this host, or those that its guests have in common with another host's."""
+        return Keys(str(self.options.get("keys_dir") or self.store.state_dir))
 
     def initrd(self, name: str) -> str:
         """Return the path of an instance's own initrd."""
@@ -98,6 +99,11 @@ class Machine(Base):
         self._hang_up(name)
         self._restore(name, self.memory_file(name), timeout_s)
 
+    def move(self, name: str, to: Destination, timeout_s: float) -> None:
+        """Have a running instance go on on another host."""
+        self._hang_up(name)
+        self._move(name, to, timeout_s)
+
     def _hang_up(self, name: str) -> None:
         """Close the connection, where there is one."""
         record = self._record(name)
@@ -108,6 +114,9 @@ class Machine(Base):
         raise NotImplementedError
 
     def _restore(self, name: str, path: str, timeout_s: float) -> None:
+        raise NotImplementedError
+
+    def _move(self, name: str, to: Destination, timeout_s: float) -> None:
         raise NotImplementedError
 
     def cmdline(self, spec: InstanceSpec) -> str:

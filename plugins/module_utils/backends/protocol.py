@@ -120,6 +120,17 @@ class Result:
 
 
 @dataclasses.dataclass(frozen=True)
+class Destination:
+    """Another host that a running instance shall go on on.
+
+    :param address: that the host is reached at; ``program`` is called like ssh, and gets to it.
+    """
+
+    address: str
+    program: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Proof:
     """One independent observation of what an arm is.
 
@@ -256,6 +267,12 @@ class Backend(t.Protocol):
 
     def restore(self, name: str, timeout_s: float) -> None:
         """Have an instance go on from what ``save`` kept; that stays, and can be restored again."""
+
+    def move(self, name: str, to: Destination, timeout_s: float) -> None:
+        """Have a running instance go on on another host, which has laid ready for it.
+
+        :raises NotPossible: the technology can't do that here.
+        """
 
     def put_down(self, name: str, timeout_s: float) -> None:
         """End an instance at once, as a power cut would; its files stay."""

@@ -31,6 +31,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.process impo
 )
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
     BackendError,
+    Destination,
     Image,
     InstanceSpec,
     NotPossible,
@@ -408,6 +409,17 @@ class Xen(Machine):
             **threads.of_programs("xenstored", "oxenstored", "xenconsoled"),
             **threads.with_argument("-xen-domid", str(row.domid)),
         }
+
+    def _move(self, name: str, to: Destination, timeout_s: float) -> None:
+        row = self._row(name, self._record(name))
+        if row is None:
+            raise BackendError(f"{self.arm}: there is no {name} to move")
+        host_run(
+            ["xl", "migrate", "-s", to.program, str(row.domid), to.address],
+            timeout_s,
+            f"{name}: moving it",
+            remedy="See xl dmesg and /var/log/xen/ on both hosts.",
+        )
 
     def put_down(self, name: str, timeout_s: float) -> None:
         """End an instance at once, as a power cut would; its files stay."""

@@ -29,6 +29,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol imp
 )
 from ansible_collections.vcompare.lab.plugins.module_utils.evidence import Evidence
 from ansible_collections.vcompare.lab.plugins.module_utils.experiments import host
+from ansible_collections.vcompare.lab.plugins.module_utils.pool.client import Peer
 
 _DESTROY_S = 60.0
 
@@ -41,6 +42,7 @@ class Stage:
     :param factor: how much slower than an ordinary machine this host may be.
     :param seconds: how long work of fixed time shall last.
     :param images: further images that this host has, by their role (docs/experiments.md).
+    :param peer: the second host of this arm's technology; None where there is none.
     """
 
     def __init__(
@@ -53,10 +55,12 @@ class Stage:
         factor: float,
         seconds: int,
         images: t.Mapping[str, Image] | None = None,
+        peer: Peer | None = None,
     ) -> None:
         self.backend, self.spec, self.before = backend, spec, before
         self.evidence, self.factor, self.seconds = evidence, factor, seconds
         self.images = dict(images or {})
+        self.peer = peer
         # the names of further instances, in the order in which they were thought of
         self.company: dict[str, InstanceSpec] = {}
         # what the further ones carry

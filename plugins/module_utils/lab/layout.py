@@ -11,11 +11,24 @@ import dataclasses
 import hashlib
 import os
 import re
+import typing as t
 
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
 
-NODES = ("lab-linux", "lab-xen")
+# A default lab has the first two; each further one stands beside the node whose name it begins with.
+NODES = ("lab-linux", "lab-xen", "lab-linux-2", "lab-xen-2")
+LEAST_NODES = 2
 SSH_PORT = 2222
+# Where QEMU takes the frames of the other node of a pair.
+PAIR_PORT = 2223
+# The second card of a node that has a peer: hardware address, and address in the pair's own /24. The node image
+# has a file for each (roles/nested_lab/vars/main.yml).
+_PAIR_CARDS: t.Mapping[str, tuple[str, str]] = {
+    "lab-linux": ("52:54:00:d5:0a:01", "10.213.10.1"),
+    "lab-linux-2": ("52:54:00:d5:0a:02", "10.213.10.2"),
+    "lab-xen": ("52:54:00:d5:0b:01", "10.213.11.1"),
+    "lab-xen-2": ("52:54:00:d5:0b:02", "10.213.11.2"),
+}
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,19}")
 
 
@@ -41,15 +54,32 @@ class Node:
 
 
 @dataclasses.dataclass(frozen=True)
+class PairCard:
+    """How a node is connected with its peer.
+
+    :param peer: the peer's name; ``peer_loopback`` is the lab server's loopback address where its QEMU listens.
+    :param mac: of the card; ``address`` is the node's on it, ``peer_address`` that of the peer on its own.
+    """
+
+    peer: str
+    peer_loopback: str
+    mac: str
+    address: str
+    peer_address: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Lab:
     """The names and folders of one lab.
 
     :param home: absolute path of the home that it lies in.
     :param name: a letter, then letters, digits and dashes; 20 characters at most.
+    :param count: how many nodes it has: 2, or 3 or 4, whose further ones are peers of the first two.
     """
 
     home: str
     name: str
+    count: int = LEAST_NODES
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -61,6 +91,12 @@ class Lab:
             raise VcompareError(
                 f"The home {self.home!r} (vcompare_home) is not an absolute path.",
                 "Give a full path.",
+            )
+        if not LEAST_NODES <= self.count <= len(NODES):
+            raise VcompareError(
+                f"A lab of {self.count} nodes (vcompare_nodes, --nodes) can't be made.",
+                "Take 2 (lab-linux and lab-xen), 3 (with lab-linux-2, a second host of Docker and KVM) or "
+                "4 (with lab-xen-2, a second host of Xen, too).",
             )
 
     @property
@@ -108,8 +144,17 @@ class Lab:
                 port=SSH_PORT,
                 domain=f"vc-{self.owner}-{name}",
             )
-            for place, name in enumerate(NODES, start=1)
+            for place, name in enumerate(NODES[: self.count], start=1)
         )
+
+    def pair_card(self, node: Node) -> PairCard | None:
+        """The second card of a node that has a peer in this lab; None for one that stands alone."""
+        name = node.name.removesuffix("-2") if node.name.endswith("-2") else f"{node.name}-2"
+        other = next((each for each in self.nodes if each.name == name), None)
+        if other is None:
+            return None
+        mac, address = _PAIR_CARDS[node.name]
+        return PairCard(other.name, other.address, mac, address, _PAIR_CARDS[other.name][1])
 
     def _hash(self) -> bytes:
         return hashlib.sha256(f"{os.path.normpath(self.home)}\0{self.name}".encode()).digest()

@@ -1,6 +1,6 @@
 # Copyright: the vcompare contributors
 # GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The two machines of a nested lab: made, stopped, kept as a snapshot, started from it, taken away.
+"""The machines of a nested lab: made, stopped, kept as a snapshot, started from it, taken away.
 
 They are libvirt domains of the collection's own KVM backend, the one that also makes
 the guests that are measured. What is made is in the lab's journal before it exists.
@@ -36,13 +36,18 @@ from ansible_collections.vcompare.lab.plugins.module_utils.lab import (
     seed_disk,
     snapshots,
 )
-from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import Lab, Node
+from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import (
+    LEAST_NODES,
+    PAIR_PORT,
+    Lab,
+    Node,
+)
 
 # What QEMU itself takes beside the memory of the machine, and its buffer of translated code under TCG.
 _QEMU_MIB = 150
 _TCG_CACHE_MIB = 1536
-# Two overlays and two snapshots with memory, as measured, with room for the work of a run.
-_DISK_MIB = 4096
+# For each node an overlay and a snapshot with memory, as measured, with room for the work of a run.
+_DISK_MIB = 2048
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +70,7 @@ class Settings:
     outbound: bool = False
     provision_key: str = ""
     uri: str = ""
+    nodes: int = LEAST_NODES
 
     def fingerprint(self) -> str:
         """The same for labs that are the same machines."""
@@ -72,6 +78,9 @@ class Settings:
         values["node_image"] = os.path.basename(self.node_image)
         values["guest_image"] = os.path.basename(self.guest_image)
         # A snapshot of a machine with another CPU is no place to start from.
+        if self.nodes == LEAST_NODES:
+            # As it was before there were labs of more.
+            del values["nodes"]
         values["emulated"] = [*TCG_DISABLED, _TCG_CACHE_MIB] if self.accel == "tcg" else []
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -90,10 +99,16 @@ def default_uri() -> str:
 
 
 class NestedLab:
-    """One lab on this machine."""
+    """One lab on this machine.
 
-    def __init__(self, lab: Lab, uri: str = "") -> None:
+    :param count: how many nodes it shall have; 0: as many as the one that is there, or else the least number.
+    """
+
+    def __init__(self, lab: Lab, uri: str = "", count: int = 0) -> None:
         self.lab = lab
+        there = len(self.state().get("nodes") or ())
+        # Who only asks after a lab, stops it or takes it away means the one that is there.
+        self.lab = dataclasses.replace(lab, count=count or there or LEAST_NODES)
         self.uri = uri or str(self.state().get("uri") or default_uri())
         self.journal = Journal(lab.journal)
         self.backend = Kvm(
@@ -345,6 +360,16 @@ class NestedLab:
                 "cpu_disabled_features": list(TCG_DISABLED),
             }
             options["tcg_tb_size_mib"] = _TCG_CACHE_MIB
+        card = self.lab.pair_card(node)
+        if card is not None:
+            # Datagrams between the nodes' own loopback addresses: neither has to be there before the other, and a
+            # node that starts again, or from a snapshot, goes on with the cable that it had.
+            options["qemu_args"] = [
+                "-netdev",
+                f"socket,id=vcpair0,udp={card.peer_loopback}:{PAIR_PORT},localaddr={node.address}:{PAIR_PORT}",
+                "-device",
+                f"virtio-net-pci,netdev=vcpair0,mac={card.mac},romfile=,addr=0x1d",
+            ]
         if self.uri.endswith("/system"):
             # QEMU runs as the owner of the lab's folder, which is closed to everybody else,
             # libvirt's own user included.
@@ -354,6 +379,12 @@ class NestedLab:
                 "label": f"+{os.geteuid()}:+{os.getegid()}",
                 "relabel": "no",
             }
+            if (
+                card is not None
+                and "<model>apparmor</model>" in self.backend.connection.getCapabilities()
+            ):
+                # Debian's profile of QEMU has streams only (abstractions/libvirt-qemu), and no datagrams.
+                options["seclabel"] = [options["seclabel"], {"type": "none", "model": "apparmor"}]
         return InstanceSpec(
             name=node.domain,
             owner=self.lab.owner,
@@ -369,11 +400,18 @@ class NestedLab:
             self.lab.home,
             memory=nodes * (settings.memory_mib + overhead),
             # The disks of a lab that is there are there, too.
-            disk=image_disk_mib + (0 if os.path.exists(self.lab.state) else _DISK_MIB),
+            disk=image_disk_mib + (0 if os.path.exists(self.lab.state) else nodes * _DISK_MIB),
             what=f"A lab of {nodes} nodes with {settings.memory_mib} MiB each",
             memory_option="nested_lab_memory_mib",
         )
         for node in self.lab.nodes:
+            if self.lab.pair_card(node) is not None and reach.pair_in_use(node):
+                raise VcompareError(
+                    f"The address {node.address} port {PAIR_PORT} (UDP), where the second card of {node.name} is "
+                    "connected, is in use by something else.",
+                    "End what is there (ss -lunp), or give the lab another name (vcompare_lab, --lab): "
+                    "its addresses follow from it.",
+                )
             if reach.in_use(node):
                 raise VcompareError(
                     f"The address {node.address} port {node.port}, where the node {node.name} is reached, is in use by "
@@ -474,7 +512,7 @@ class NestedLab:
                 self.said.append(f"{node.name} was reached after {wait.result():.1f} s.")
 
     def _restore(self, settings: Settings) -> bool:
-        """Start both nodes from their snapshots; False when one has none."""
+        """Start all nodes from their snapshots; False when one has none."""
         domains = [self.backend._domain(node.domain) for node in self.lab.nodes]
         if not all(domain is not None and snapshots.has(domain) for domain in domains):
             return False
@@ -489,7 +527,7 @@ class NestedLab:
         return True
 
     def _running(self, settings: Settings) -> bool:
-        """Whether both nodes run and can be reached as they are."""
+        """Whether all nodes run and can be reached as they are."""
         if any(self._node_state(node) != "running" for node in self.lab.nodes):
             return False
         try:

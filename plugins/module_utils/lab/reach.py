@@ -11,7 +11,7 @@ import typing as t
 
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
 from ansible_collections.vcompare.lab.plugins.module_utils.lab import command
-from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import Lab, Node
+from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import PAIR_PORT, Lab, Node
 
 # A command that began close to the deadline gets so long all the same.
 _LEAST_S = 30.0
@@ -34,6 +34,16 @@ def in_use(node: Node) -> bool:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((node.address, node.port))
+        except OSError:
+            return True
+    return False
+
+
+def pair_in_use(node: Node) -> bool:
+    """Whether something takes datagrams already where the node's second card would."""
+    with socket.socket(type=socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((node.address, PAIR_PORT))
         except OSError:
             return True
     return False

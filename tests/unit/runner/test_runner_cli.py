@@ -98,6 +98,8 @@ def test_help_documents_exit_codes(vcompare: Vcompare, arguments: tuple[str, ...
         (("lab", "up", "--lab", "UP"), ("--lab",)),
         (("lab", "down", "--lab", "../x"), ("--lab",)),
         (("lab", "up", "--accel", "vmx"), ("--accel", "auto")),
+        (("lab", "up", "--nodes", "5"), ("--nodes", "lab-xen-2")),
+        (("compare", "--nodes", "1"), ("--nodes", "take 2")),
         (("compare", "--frobnicate"), ("--frobnicate", "--help")),
         (("comparr",), ("comparr", "compare")),
     ],

@@ -71,7 +71,7 @@ def test_only_the_nodes_of_this_lab_count() -> None:
 
 def test_domains_follow_from_home_and_lab(tmp_path: Path) -> None:
     names = controller.lab_domains(str(tmp_path), "default")
-    assert names == tuple(node.domain for node in Lab(str(tmp_path), "default").nodes)
+    assert names == tuple(node.domain for node in Lab(str(tmp_path), "default", 4).nodes)
     assert controller.lab_domains(str(tmp_path), None) == ()
     assert controller.lab_domains(str(tmp_path), "No Lab!") == ()
 
