@@ -31,6 +31,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.experiments.base impo
 from ansible_collections.vcompare.lab.plugins.module_utils.experiments.two_kernels import (
     ROLE,
     kernel_of,
+    with_other_kernel,
 )
 
 NAME = "os-variety"
@@ -45,7 +46,7 @@ _LOOK_S = 0.5
 
 def other_linux(stage: Stage) -> t.Iterator[Figure]:
     """Start the other release, and the one root file system under the other release's kernel, each beside the first."""
-    spec = stage.another("release", image=stage.image(ROLE))
+    spec = with_other_kernel(stage, "release", stage.image(ROLE))
     stage.fresh(spec)
     replies = resp.ping(stage.backend.address(spec), _ASK_S * stage.factor)
     ours, theirs = (_release_of(stage, name) for name in (stage.spec.name, spec.name))
@@ -67,9 +68,8 @@ def other_linux(stage: Stage) -> t.Iterator[Figure]:
     own, other = stage.spec.image, stage.image(ROLE)
     if own is None:
         raise BackendError(f"{stage.spec.name} has no image")
-    spec = stage.another(
-        "kernel", image=dataclasses.replace(own, kernel=other.kernel, initrd=other.initrd)
-    )
+    image = dataclasses.replace(own, kernel=other.kernel, initrd=other.initrd)
+    spec = with_other_kernel(stage, "kernel", image)
     stage.fresh(spec)
     kernels = [kernel_of(stage, name) for name in (stage.spec.name, spec.name)]
     release = _release_of(stage, spec.name)
