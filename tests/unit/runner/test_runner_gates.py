@@ -462,10 +462,10 @@ def test_bundles_without_figures_pass_no_gate_by_silence(bundle_dir: Path) -> No
 
 
 def test_order_of_arms() -> None:
-    assert sorted(["kvm", "podman", AGAIN, "docker", "bare"], key=arm_order) == [
+    assert sorted(["kvm", "kata", AGAIN, "docker", "bare"], key=arm_order) == [
         "bare",
         AGAIN,
         "docker",
         "kvm",
-        "podman",
+        "kata",
     ]
