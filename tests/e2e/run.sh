@@ -6,7 +6,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/../lab.sh"
 readonly vcompare=.venv/bin/vcompare playbook=.venv/bin/ansible-playbook
 # What the short profiles measure where nobody names any.
 readonly all=bare,docker,kvm,xen-dom0,xen-pv,xen-pvh
-readonly every_scenario_but_density=startup,memory-latency,memcached,footprint,disk,network,churn,isolation,ten-apps,delivery,image-history,image-build,consistency,two-kernels,os-variety,full-start,cold-start,snapshots,pool,containment
+# Without density, which fills the node (a quarter of an hour), and full-start, whose image is built and brought for minutes.
+readonly experiments=startup,memory-latency,memcached,footprint,disk,network,churn,isolation,ten-apps,delivery,image-history,image-build,consistency,two-kernels,os-variety,cold-start,snapshots,pool,containment
 readonly bundle=(.venv/bin/python tests/e2e/bundle.py)
 
 created_at() { .venv/bin/python -c 'import json, sys; print(json.load(open(sys.argv[1]))["created_at"])' "$VCOMPARE_HOME/labs/default/state.json"; }
@@ -41,8 +42,8 @@ interrupted() {
 
 without_wrapper() {
     "$playbook" playbooks/compare.yml -i inventories/nested -e vcompare_profile=smoke -e vcompare_blocks=1 \
-        -e vcompare_scenarios=startup,syscall -e vcompare_keep_running=true &&
-        "${bundle[@]}" "$(run_of "$mark")" --proven "$all" --blocks 1
+        -e vcompare_arms=bare,docker,xen-dom0 -e vcompare_scenarios=startup,syscall -e vcompare_keep_running=true &&
+        "${bundle[@]}" "$(run_of "$mark")" --proven bare,docker,xen-dom0 --blocks 1
 }
 
 # The nodes still run, so what is broken here is gone with the next start from the snapshot.
@@ -55,10 +56,10 @@ broken_arm() {
 }
 
 # Docker's alone: those of a virtual machine take some ten minutes. It has no snapshots with memory, and a run in which
-# something was refused ends with 3. Without density, which fills the node: that takes a quarter of an hour.
+# something was refused ends with 3.
 experiments() {
     code_is 3 "$vcompare" compare --profile full --blocks 1 --arms bare,docker \
-        --scenarios "$every_scenario_but_density" &&
+        --scenarios "$experiments" &&
         .venv/bin/python tests/e2e/experiments.py "$(run_of "$mark")" --arms docker
 }
 
