@@ -31,10 +31,10 @@ EXPERIMENTS: tuple[str, ...] = (
     "os-variety",
     "docker-in-vm",
     "snapshots",
+    "pool",
     "containment",
     "full-start",
     "cold-start",
-    "pool",
 )
 
 # The order in which arms are shown; an arm that is not here comes after these, by name.
