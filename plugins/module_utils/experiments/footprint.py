@@ -101,7 +101,8 @@ EXPERIMENT = Experiment(
     NAME,
     (
         Step(REST, (HOST_MEMORY, PROCESS_MEMORY, DISK, PROCESSES), at_rest),
-        Step(REST, (IDLE_CPU,), idle),
+        # With company, since it takes some seconds of each turn, which short profiles haven't got.
+        Step(REST, (IDLE_CPU,), idle, company=True),
         Step(LATER, (MARGINAL,), next_one, company=True),
     ),
 )
