@@ -77,11 +77,10 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
-from ansible_collections.vcompare.lab.plugins.module_utils.pool import (
-    access,
-    # The agent comes to the peer inside of this module's archive.
-    agent,  # noqa: F401
-)
+from ansible_collections.vcompare.lab.plugins.module_utils.pool import access, agent
+
+# The agent comes to the peer inside of this module's archive, which holds what is imported here.
+CARRIED = agent.__name__
 
 
 def _numeric(address: str) -> str:

@@ -162,9 +162,11 @@ def _taken(stage: Stage, hog: Hog) -> t.Iterator[None]:
     try:
         looks = ["ss", "--no-header", "--listening", "--numeric", "--tcp", "src"]
         looks.append(f"{address}:{hog.port}")
-        if not wait_until(
-            lambda: stage.run_outside(taker, looks, 60.0).stdout.strip(), 30.0 * stage.factor, 0.2
-        ):
+
+        def listens() -> str:
+            return stage.run_outside(taker, looks, 60.0).stdout.strip()
+
+        if not wait_until(listens, 30.0 * stage.factor, 0.2):
             raise BackendError(f"nothing on the host takes what {hog.name} sends")
         yield
     finally:

@@ -9,6 +9,7 @@ import os
 import pathlib
 import shutil
 import socket
+import typing as t
 from types import SimpleNamespace
 
 import pytest
@@ -81,7 +82,10 @@ def test_what_iperf3_says_went_wrong_is_said() -> None:
 def stage(address: str) -> Stage:
     """As much of a stage as a server needs: commands run, on this machine."""
     backend = LocalBackend("bare", address)
-    run = lambda argv, timeout_s: backend.run("vc-a", argv, timeout_s)  # noqa: E731
+
+    def run(argv: t.Sequence[str], timeout_s: float) -> Result:
+        return backend.run("vc-a", argv, timeout_s)
+
     return SimpleNamespace(run=run)  # type: ignore[return-value]
 
 

@@ -140,8 +140,12 @@ def test_what_is_built_counts_programs(tmp_path: pathlib.Path) -> None:
             (tmp_path / "src" / folder / path).write_text(here(text))
     for script in ("installed/install.sh", "compiled/compile.sh"):
         subprocess.run(["/bin/sh", str(tmp_path / "src" / script)], check=True)
-    answer = subprocess.run([str(tmp_path / "opt/answer")], capture_output=True, text=True)
-    count = subprocess.run(image_build._COUNT, capture_output=True, text=True).stdout.strip()
+    answer = subprocess.run(
+        [str(tmp_path / "opt/answer")], capture_output=True, text=True, check=True
+    )
+    count = subprocess.run(
+        image_build._COUNT, capture_output=True, text=True, check=True
+    ).stdout.strip()
     assert answer.stdout == f"hello: {count} programs\n"
 
 
