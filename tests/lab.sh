@@ -25,6 +25,8 @@ step() {
     code=$?
     if ((code)) && grep -qE "$went_silent" "$log"; then
         printf -- '-- once more: %s (a node went silent after %d s)\n' "$name" $((SECONDS - started))
+        # Its last words go with the lab, and are all that tells a locked-up emulator from a fault of ours.
+        tail -n 40 "$VCOMPARE_HOME"/labs/*/*.console.log
         .venv/bin/vcompare lab down && .venv/bin/vcompare lab up && heard "$log" "$@"
         code=$?
     fi
