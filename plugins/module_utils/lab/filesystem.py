@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import struct
-import subprocess
 import typing as t
 import uuid
 
@@ -88,20 +87,13 @@ def _settle_times(path: str, epoch: int, offset: int) -> None:
     for inode in count:
         for field in ("ctime", "atime", "crtime"):
             lines.append(f"sif <{inode}> {field} {stamp}\nsif <{inode}> {field}_extra 0\n")
-    done = subprocess.run(
+    command.run(
         ["debugfs", "-w", "-f", "-", image],
-        input="".join(lines).encode(),
-        capture_output=True,
-        check=False,
-        timeout=600,
-        env={**os.environ, "E2FSPROGS_FAKE_TIME": str(epoch), "LC_ALL": "C"},
+        f"setting the times inside {path}",
+        stdin="".join(lines).encode(),
+        env={"E2FSPROGS_FAKE_TIME": str(epoch)},
+        timeout_s=600,
     )
-    if done.returncode != 0:
-        raise VcompareError(
-            f"setting the times inside {path}: debugfs ended with code {done.returncode}.",
-            "",
-            command.tail(done.stderr),
-        )
 
 
 def _used_inodes(path: str, offset: int) -> list[int]:

@@ -29,7 +29,6 @@ from ansible_collections.vcompare.lab.plugins.module_utils.lab.image_build impor
     as_builder,
     debian_tar,
     make_initrd,
-    open_to_builder,
     remove_tree,
     sha256,
     tree_kib,
@@ -44,11 +43,13 @@ _DRIVERS = {
 }
 _ZSTD = b"\x28\xb5\x2f\xfd"
 # By the tree's own apt: this machine's may know another release's kernels only.
-_KERNEL_HOOK = (
-    'set -e; cd "$VC_KERNEL_DIR"; export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG"; '
+_KERNEL_AT = "/vcompare-kernel"
+_KERNEL_HOOKS = (
+    f'set -e; mkdir "$1"{_KERNEL_AT}; cd "$1"{_KERNEL_AT}; export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG"; '
     "package=$(apt-cache depends --important linux-image-amd64 | sed -n 's/^ *Depends: *//p' | head -n 1); "
-    'apt-get --quiet download "$package"'
+    'apt-get --quiet download "$package"',
 )
+_NO_KERNEL = f'rm -r "$1"{_KERNEL_AT}'
 
 
 def make(recipe: Recipe, folder: str, work: str) -> dict[str, t.Any]:
@@ -58,14 +59,12 @@ def make(recipe: Recipe, folder: str, work: str) -> dict[str, t.Any]:
     """
     tar = os.path.join(work, "root.tar")
     tree = os.path.join(work, "root")
-    kernel_dir = os.path.join(work, "kernel")
-    os.mkdir(kernel_dir)
-    open_to_builder(kernel_dir)
+    kernel_dir = work + _KERNEL_AT
     with_kernel = Recipe(
         **{
             **recipe.__dict__,
             # First, since hooks may take apt's lists away.
-            "hooks": (f"VC_KERNEL_DIR={kernel_dir}; {_KERNEL_HOOK}", *recipe.hooks),
+            "hooks": (*_KERNEL_HOOKS, f"copy-out {_KERNEL_AT} {work}", _NO_KERNEL, *recipe.hooks),
         }
     )
     debian_tar(with_kernel, tar, work, keep_apt=False)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import fcntl
 import hashlib
@@ -15,6 +16,7 @@ import tarfile
 import tempfile
 import typing as t
 
+from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
 from ansible_collections.vcompare.lab.plugins.module_utils.lab import apt, command
 
 # Stamped on everything that is made, so that the same packages give the same bytes: 2025-01-01.
@@ -111,24 +113,24 @@ def build(
                 os.fsync(text.fileno())
             os.rename(scratch, target)
         except BaseException:
-            remove_tree(scratch)
+            # Why the build failed matters more than what is left of it, which the next one takes away.
+            with contextlib.suppress(VcompareError, OSError):
+                remove_tree(scratch)
             raise
     return {**meta, "folder": target}
 
 
 def as_builder() -> list[str]:
-    """Prefix of commands that handle a Debian tree: nothing for root, a user namespace for others."""
-    return [] if os.geteuid() == 0 else ["mmdebstrap", "--unshare-helper"]
+    """Prefix of commands that handle a Debian tree: nothing for root, a user namespace for others.
 
-
-def open_to_builder(folder: str) -> None:
-    """Let the root of the user namespace, who is another user outside of it, write into a folder of ours."""
-    if os.geteuid() != 0:
-        os.chmod(folder, 0o777)  # noqa: S103 - it lies in a scratch folder that nobody can list
+    Its root is the user, and its other users are the user's subordinate ones (/etc/subuid): what root
+    of a tree owns is the user's own outside, so that one owner can write and remove all of it.
+    """
+    return [] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--map-auto"]
 
 
 def remove_tree(path: str) -> None:
-    """Remove a folder, also one whose files belong to a user namespace."""
+    """Remove a folder, also one with files of a user namespace's other users."""
     if not os.path.lexists(path):
         return
     if os.geteuid() == 0:
@@ -208,7 +210,6 @@ def write_overlay(path: str, files: t.Sequence[File]) -> None:
 def unpack(tar: str, tree: str) -> None:
     """Unpack a tar archive with owners and attributes as they are in it."""
     os.makedirs(tree, exist_ok=True)
-    open_to_builder(tree)
     command.run(
         [
             *as_builder(),

@@ -6,9 +6,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import pwd
 import shutil
 import subprocess
+import sys
 import tarfile
+import tempfile
 import time
 import typing as t
 from pathlib import Path
@@ -17,6 +20,7 @@ import pytest
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
 from ansible_collections.vcompare.lab.plugins.module_utils.lab import (
     capacity,
+    command,
     filesystem,
     image_build,
     seed_disk,
@@ -177,3 +181,83 @@ def test_too_little_room_names_option_and_remedy(tmp_path: Path) -> None:
         capacity.require(str(tmp_path), memory=1, disk=10**9, what="A lab", memory_option="opt_mib")
     assert "VCOMPARE_HOME" in caught.value.remedy
     capacity.require(str(tmp_path), memory=1, disk=1, what="A lab", memory_option="opt_mib")
+
+
+def test_why_a_build_failed_is_said_also_when_its_rest_cannot_be_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(recipe: image_build.Recipe, folder: str, work: str) -> dict[str, t.Any]:
+        def stuck(path: str) -> None:
+            raise VcompareError(f"removing {path}: it can't be")
+
+        monkeypatch.setattr(image_build, "remove_tree", stuck)
+        raise VcompareError("the disk is full")
+
+    recipe = image_build.Recipe("guest", "bookworm", ())
+    with pytest.raises(VcompareError, match="the disk is full"):
+        image_build.build(str(tmp_path), recipe, fails)
+
+
+def test_system_tools_are_found_by_users_without_their_folders_in_path(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    seen = command.run(["sh", "-c", 'echo "$PATH"'], "looking").strip().split(":")
+    assert seen[:2] == ["/usr/bin", "/bin"]
+    assert {"/usr/sbin", "/sbin"} <= set(seen)
+
+
+_AS_A_USER = """
+import os, sys, tarfile
+from ansible_collections.vcompare.lab.plugins.module_utils.lab import filesystem, image_build
+work = sys.argv[1]
+with tarfile.open(work + "/root.tar", "w", format=tarfile.GNU_FORMAT) as tar:
+    for name, owner in (("./", 0), ("./mine", 0), ("./theirs", 42)):
+        entry = tarfile.TarInfo(name)
+        entry.type, entry.mode, entry.uid, entry.gid = tarfile.DIRTYPE, 0o700, owner, owner
+        tar.addfile(entry)
+image_build.unpack(work + "/root.tar", work + "/tree")
+filesystem.make_ext4(work + "/fs", work + "/tree", size_mib=8, name="t", epoch=image_build.EPOCH,
+                     journal=False, prefix=image_build.as_builder())
+image_build.remove_tree(work + "/tree")
+assert os.geteuid() != 0 and not os.path.lexists(work + "/tree")
+"""
+
+
+@needs_mke2fs
+def test_a_user_without_root_makes_a_file_system_with_its_owners(tmp_path: Path) -> None:
+    """As root, as a user that is made for it; else as who we are. Needs subordinate ids (/etc/subuid)."""
+    own = pwd.getpwuid(os.geteuid())
+    ranges = Path("/etc/subuid").read_text() if os.path.exists("/etc/subuid") else ""
+    users = (
+        [own]
+        if own.pw_uid
+        else [one for one in pwd.getpwall() if f"\n{one.pw_name}:" in "\n" + ranges and one.pw_uid]
+    )
+    if not users:
+        pytest.skip("no user of this machine has subordinate ids")
+    user = users[0]
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as work:
+        as_user: list[str] = []
+        if own.pw_uid == 0:
+            os.chown(work, user.pw_uid, user.pw_gid)
+            as_user = [
+                "setpriv",
+                f"--reuid={user.pw_uid}",
+                f"--regid={user.pw_gid}",
+                "--init-groups",
+            ]
+        if subprocess.run(
+            [*as_user, "unshare", "--map-root-user", "--map-auto", "true"]
+        ).returncode:
+            pytest.skip("no user namespaces here")
+        done = subprocess.run(
+            [*as_user, sys.executable, "-c", _AS_A_USER, work],
+            env={"PATH": "/usr/bin:/bin", "PYTHONPATH": ":".join(sys.path)},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        listed = command.run(["debugfs", "-R", "ls -l /", f"{work}/fs"], "listing")
+    owners = {row.split()[-1]: row.split()[3] for row in listed.splitlines() if row.strip()}
+    assert (owners["mine"], owners["theirs"]) == ("0", "42")
