@@ -46,7 +46,8 @@ options:
     default: localhost
   lab_server_home:
     description:
-      - The home on the lab server, where that is another machine.
+      - The home on the lab server, where that is another machine; by default the same path as on the controller.
+      - The lab server gets it as C(vcompare_home).
     type: path
 extends_documentation_fragment:
   - constructed
@@ -172,12 +173,16 @@ class InventoryModule(BaseInventoryPlugin, Constructable):
             inventory.set_variable("localhost", "ansible_python_interpreter", "/usr/bin/python3")
         else:
             inventory.add_host(server, group="lab_servers")
+            inventory.set_variable(server, "vcompare_home", there.home)
         for node in there.nodes:
             inventory.add_host(node.name)
             for group in GROUPS[node.name]:
                 inventory.add_child(group, node.name)
             for key, value in connection(lab, node, server).items():
                 inventory.set_variable(node.name, key, value)
+            # What a task for a node has the lab server do is done where the lab lies there.
+            for key in ("nested_lab_home", "guest_image_home"):
+                inventory.set_variable(node.name, key, there.home)
             card = there.pair_card(node)
             if card is not None:
                 inventory.set_variable(node.name, "vcompare_pool_address", card.address)

@@ -18,8 +18,8 @@ import pytest
 ANSIBLE = shutil.which("ansible", path=os.path.dirname(sys.executable))
 
 
-def proxy_of(tmp_path: Path, server: str) -> list[str]:
-    """Have Ansible work out the arguments of the ssh that a node is reached through."""
+def variable(tmp_path: Path, server: str, host: str, name: str) -> str:
+    """Have Ansible work out a variable of a host of a lab on another machine."""
     (tmp_path / "a_server.ini").write_text(f"[lab_servers]\n{server}\n")
     (tmp_path / "nested_lab.yml").write_text(
         "plugin: vcompare.lab.nested\nlab: far\nlab_server: server-one\nlab_server_home: /srv/vc\n"
@@ -28,14 +28,14 @@ def proxy_of(tmp_path: Path, server: str) -> list[str]:
     done = subprocess.run(
         [
             str(ANSIBLE),
-            "lab-xen",
+            host,
             *(
                 "-i",
                 str(tmp_path),
                 "-m",
                 "ansible.builtin.debug",
                 "-a",
-                "var=ansible_ssh_common_args",
+                f"var={name}",
             ),
         ],
         env={
@@ -52,8 +52,12 @@ def proxy_of(tmp_path: Path, server: str) -> list[str]:
         cwd=tmp_path,
         timeout=120,
     )
-    said = json.loads(done.stdout.partition("=>")[2])["ansible_ssh_common_args"]
-    options = shlex.split(said)
+    return str(json.loads(done.stdout.partition("=>")[2])[name])
+
+
+def proxy_of(tmp_path: Path, server: str) -> list[str]:
+    """The arguments of the ssh that a node is reached through."""
+    options = shlex.split(variable(tmp_path, server, "lab-xen", "ansible_ssh_common_args"))
     assert "StrictHostKeyChecking=yes" in options
     (proxy,) = [each for each in options if each.startswith("ProxyCommand=")]
     return shlex.split(proxy.removeprefix("ProxyCommand="))
@@ -75,3 +79,18 @@ def test_the_way_through_a_server_follows_its_variables(
     tmp_path: Path, server: str, arguments: list[str]
 ) -> None:
     assert proxy_of(tmp_path, server) == ["ssh", "-W", "%h:%p", *arguments]
+
+
+@pytest.mark.skipif(ANSIBLE is None, reason="ansible's command line is not beside this Python")
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        ("server-one", "vcompare_home"),
+        ("lab-xen", "nested_lab_home"),
+        ("lab-linux", "guest_image_home"),
+    ],
+)
+def test_what_the_server_does_for_a_node_is_done_in_its_own_home(
+    tmp_path: Path, host: str, name: str
+) -> None:
+    assert variable(tmp_path, "server-one ansible_host=192.0.2.7", host, name) == "/srv/vc"
