@@ -7,12 +7,14 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 
 # e2e makes the lab from nothing, and integration, which takes it down, finds it.
 readonly all=(unit lint sanity package e2e integration)
+# Only when it is named: most of an hour for each technology's arm.
+readonly more=(experiments)
 readonly grace_s=60
 parts=("$@")
 ((${#parts[@]})) || parts=("${all[@]}")
 for part in "${parts[@]}"; do
     [[ -x tools/parts/$part.sh ]] || {
-        echo "test: there is no part $part; there are: ${all[*]}" >&2
+        echo "test: there is no part $part; there are: ${all[*]} ${more[*]}" >&2
         exit 2
     }
 done

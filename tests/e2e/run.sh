@@ -6,8 +6,6 @@ source "$(dirname "${BASH_SOURCE[0]}")/../lab.sh"
 readonly vcompare=.venv/bin/vcompare playbook=.venv/bin/ansible-playbook
 # What the short profiles measure where nobody names any.
 readonly all=bare,docker,kvm,xen-dom0,xen-pv,xen-pvh
-# Without density, which fills the node (a quarter of an hour), and full-start, whose image is built and brought for minutes.
-readonly experiments=startup,memory-latency,memcached,footprint,disk,network,churn,isolation,ten-apps,delivery,image-history,image-build,consistency,two-kernels,os-variety,cold-start,snapshots,pool,containment
 readonly bundle=(.venv/bin/python tests/e2e/bundle.py)
 
 created_at() { .venv/bin/python -c 'import json, sys; print(json.load(open(sys.argv[1]))["created_at"])' "$VCOMPARE_HOME/labs/default/state.json"; }
@@ -55,14 +53,6 @@ broken_arm() {
         "${bundle[@]}" "$(run_of "$mark")" --proven bare,docker,kvm,xen-dom0 --refused xen-pv,xen-pvh --blocks 1
 }
 
-# Docker's alone: those of a virtual machine take some ten minutes. It has no snapshots with memory, and a run in which
-# something was refused ends with 3.
-experiments() {
-    code_is 3 "$vcompare" compare --profile full --blocks 1 --arms bare,docker \
-        --scenarios "$experiments" &&
-        .venv/bin/python tests/e2e/experiments.py "$(run_of "$mark")" --arms docker
-}
-
 refused_before_anything() {
     local before after
     before=$(find "$VCOMPARE_HOME" | sort)
@@ -85,8 +75,6 @@ if step "a comparison from nothing to its report" from_nothing; then
     next
     step "interrupted and resumed, from the snapshot" interrupted
     step "noise beside the measuring decides nothing" tests/e2e/noise.sh 1
-    next
-    step "the experiments, each at its smallest" experiments
     next
     step "the same by playbook, without the wrapper" without_wrapper
     next
