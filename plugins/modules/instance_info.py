@@ -96,7 +96,7 @@ instances:
     address:
       description: IPv4 address that the host reaches it at.
       type: str
-      sample: 10.213.2.77
+      sample: 10.213.20.77
     vcpus:
       description: Number of its CPUs; null when it does not run.
       type: int

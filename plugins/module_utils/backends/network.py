@@ -12,7 +12,8 @@ import typing as t
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.process import host_run
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import BackendError
 
-FIRST, LAST = 16, 250
+# Below are the host, and what somebody may want to put beside it.
+FIRST = 16
 
 
 class NoAddress(BackendError):
@@ -23,7 +24,8 @@ class NoAddress(BackendError):
 class Subnet:
     """Where the instances of a technology live.
 
-    :param network: the /24; the host is .1 on a bridge.
+    :param network: the host is its first address, on a bridge. A /22 holds about as many as Linux lets into a bridge
+        (1,023 ports).
     :param bridge: empty when instances use the host's own stack.
     :param mac_prefix: first three bytes of hardware addresses; empty when someone else chooses
         them.
@@ -46,7 +48,7 @@ class Subnet:
     def address(self, name: str, taken: t.Collection[str] = ()) -> str:
         """Return a free address; always the same for a name, unless another instance has it."""
         network = ipaddress.IPv4Network(self.network)
-        count = LAST - FIRST + 1
+        count = network.num_addresses - 1 - FIRST
         start = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") % count
         for step in range(count):
             address = str(network[FIRST + (start + step) % count])
@@ -65,10 +67,10 @@ class Subnet:
         return self.mac_prefix + "".join(f":{byte:02x}" for byte in low)
 
 
-LOOPBACK = Subnet("127.0.77.0/24")
-DOCKER = Subnet("10.213.1.0/24", "vcdocker0")
-KVM = Subnet("10.213.2.0/24", "vckvm0", "52:54:00")
-XEN = Subnet("10.213.3.0/24", "vcxen0", "00:16:3e")
+LOOPBACK = Subnet("127.0.76.0/22")
+DOCKER = Subnet("10.213.16.0/22", "vcdocker0")
+KVM = Subnet("10.213.20.0/22", "vckvm0", "52:54:00")
+XEN = Subnet("10.213.24.0/22", "vcxen0", "00:16:3e")
 
 
 def set_neighbour(subnet: Subnet, address: str, mac: str) -> None:

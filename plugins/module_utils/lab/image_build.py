@@ -184,8 +184,18 @@ def debian_tar(recipe: Recipe, tar: str, work: str, *, keep_apt: bool) -> None:
         timeout_s=7200,
     )
     # Device nodes can't be made in a user namespace and every arm mounts its own; the folder is needed.
+    have_folder(tar, "./dev")
+
+
+def have_folder(tar: str, name: str) -> None:
+    """Append an empty folder to a tar archive, unless it is there: Docker refuses an image that has a path twice.
+
+    What mmdebstrap makes of ``--skip=output/dev`` differs: Debian 12's leaves the folder out, Debian 13's keeps it.
+    """
     with tarfile.open(tar, "a", format=tarfile.GNU_FORMAT) as archive:
-        folder = tarfile.TarInfo("./dev")
+        if name in archive.getnames():
+            return
+        folder = tarfile.TarInfo(name)
         folder.type, folder.mode, folder.mtime = tarfile.DIRTYPE, 0o755, EPOCH
         archive.addfile(folder)
 

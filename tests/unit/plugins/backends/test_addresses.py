@@ -23,7 +23,7 @@ SUBNETS = [network.LOOPBACK, network.DOCKER, network.KVM, network.XEN]
 
 
 @settings(deadline=None)
-@given(st.sampled_from(SUBNETS), st.text(), st.sets(st.integers(16, 250), max_size=234))
+@given(st.sampled_from(SUBNETS), st.text(), st.sets(st.integers(16, 1022), max_size=300))
 def test_an_address_is_free_and_in_range(
     subnet: network.Subnet, name: str, taken: set[int]
 ) -> None:
@@ -32,24 +32,24 @@ def test_an_address_is_free_and_in_range(
     address = subnet.address(name, used)
     assert address not in used
     assert ipaddress.IPv4Address(address) in base
-    assert 16 <= int(address.rpartition(".")[2]) <= 250
+    assert 16 <= int(ipaddress.IPv4Address(address)) - int(base[0]) <= 1022
     assert subnet.address(name, used) == address
 
 
 def test_names_fill_the_network_and_then_are_refused() -> None:
     taken: set[str] = set()
-    for number in range(235):
+    for number in range(1007):
         taken.add(network.KVM.address(f"vc-{number}", taken))
-    assert len(taken) == 235
+    assert len(taken) == 1007
     with pytest.raises(BackendError, match="taken"):
         network.KVM.address("vc-one-more", taken)
 
 
 def test_hardware_addresses() -> None:
-    assert network.KVM.mac("10.213.2.16") == "52:54:00:d5:02:10"
-    assert network.XEN.mac("10.213.3.250") == "00:16:3e:d5:03:fa"
-    assert network.DOCKER.mac("10.213.1.16") == ""
-    assert network.KVM.gateway == "10.213.2.1"
+    assert network.KVM.mac("10.213.20.16") == "52:54:00:d5:14:10"
+    assert network.XEN.mac("10.213.27.250") == "00:16:3e:d5:1b:fa"
+    assert network.DOCKER.mac("10.213.16.16") == ""
+    assert network.KVM.gateway == "10.213.20.1"
 
 
 @given(st.frozensets(st.integers(0, 300), min_size=1))

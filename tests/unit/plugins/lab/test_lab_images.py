@@ -261,3 +261,13 @@ def test_a_user_without_root_makes_a_file_system_with_its_owners(tmp_path: Path)
         listed = command.run(["debugfs", "-R", "ls -l /", f"{work}/fs"], "listing")
     owners = {row.split()[-1]: row.split()[3] for row in listed.splitlines() if row.strip()}
     assert (owners["mine"], owners["theirs"]) == ("0", "42")
+
+
+def test_a_folder_is_in_an_archive_once(tmp_path: Path) -> None:
+    tar = tmp_path / "root.tar"
+    with tarfile.open(tar, "w") as archive:
+        archive.addfile(tarfile.TarInfo("./etc"))
+    for _ in range(2):
+        image_build.have_folder(str(tar), "./dev")
+    with tarfile.open(tar) as archive:
+        assert archive.getnames() == ["./etc", "./dev"]
