@@ -22,7 +22,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.lab import apt, comma
 # Stamped on everything that is made, so that the same packages give the same bytes: 2025-01-01.
 EPOCH = 1735689600
 # Raised when a builder changes in a way that its recipe doesn't show.
-BUILDER = 5
+BUILDER = 6
 _SUBDIRS = (
     "usr/share/doc/*",
     "usr/share/man/*",
