@@ -131,7 +131,18 @@ def ensure_bridge(subnet: network.Subnet, owner: str, journal: Journal) -> None:
         )
     shown = host_run(["ip", "-o", "-4", "address", "show", "dev", subnet.bridge], 60, doing).stdout
     if f" {subnet.gateway}/" not in shown:
-        host_run(["ip", "address", "add", f"{subnet.gateway}/{subnet.prefix_length}", "dev", subnet.bridge], 60, doing)
+        host_run(
+            [
+                "ip",
+                "address",
+                "add",
+                f"{subnet.gateway}/{subnet.prefix_length}",
+                "dev",
+                subnet.bridge,
+            ],
+            60,
+            doing,
+        )
     host_run(["ip", "link", "set", subnet.bridge, "up"], 60, doing)
 
 
