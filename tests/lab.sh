@@ -44,7 +44,8 @@ step() {
 heard() {
     local log=$1 code
     shift
-    "$@" > >(tee "$log") 2>&1
+    # In braces: else bash starts tee from the child that becomes the command, and there is nothing to wait for.
+    { "$@"; } > >(tee "$log") 2>&1
     code=$?
     # What it said last may still be on its way.
     wait $! 2>/dev/null

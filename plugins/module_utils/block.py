@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import math
 import shlex
 import time
 import traceback
@@ -40,6 +41,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.experiments.base impo
     LAST,
     LATER,
     REST,
+    Experiment,
     Step,
 )
 from ansible_collections.vcompare.lab.plugins.module_utils.experiments.registry import EXPERIMENTS
@@ -304,7 +306,8 @@ class _Turn:
         freed.write_through(starting.FREED * plan.work.memory_mib)
         self._phase("freed")
         busy = self._quiet_cpus = conditions.wait_quiet(starting.QUIET_S * factor)
-        before = host.state()
+        # Only where somebody will ask: a control domain without xl is measured as well.
+        before = host.state() if self._own_experiments() else host.State(math.nan, frozenset())
         self._before = conditions.now(), time.monotonic()
         if busy is None:
             raise Refused("this host does not say how busy it is: /proc/stat can't be read")
@@ -430,11 +433,17 @@ class _Turn:
             for step in experiment.steps
         )
 
+    def _own_experiments(self) -> dict[str, Experiment]:
+        """Return the experiments of this run that this arm has."""
+        return {
+            name: experiment
+            for name, experiment in EXPERIMENTS.items()
+            if name in self.plan.scenarios and self.arm not in experiment.without
+        }
+
     def _experiments(self, stage: Stage, moment: str) -> None:
         """Take the steps of this moment, each of which may fail alone."""
-        for name, experiment in EXPERIMENTS.items():
-            if name not in self.plan.scenarios or self.arm in experiment.without:
-                continue
+        for name, experiment in self._own_experiments().items():
             for step in experiment.steps:
                 if step.moment == moment and (self.plan.company or not step.company):
                     self._step(stage, name, step)

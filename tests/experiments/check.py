@@ -124,7 +124,7 @@ def problems(bundle: Path, arm: str, scenarios: list[str]) -> list[str]:
         if not bounds_of:
             found.append(f"nothing is known of {scenario}: say in {__file__} what it must give")
         for name, bounds in bounds_of.items():
-            metric, _, variant = name.partition("/")
+            metric, _slash, variant = name.partition("/")
             mine = [
                 one
                 for one in samples

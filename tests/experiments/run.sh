@@ -18,7 +18,7 @@ experiments() {
     local arm=$1 scenarios=$2 mark code
     mark=$(mktemp "$VCOMPARE_TEST_WORK/mark.XXXXXX")
     sleep 1.1
-    .venv/bin/vcompare compare --profile full --blocks 1 --arms "$arm" --scenarios "$scenarios" --keep-running
+    .venv/bin/vcompare compare --profile full --blocks 1 --arms "bare,$arm" --scenarios "$scenarios" --keep-running
     code=$?
     ((code == 0 || code == 3)) || { echo "the comparison ended with $code" && return 1; }
     .venv/bin/python tests/experiments/check.py "$(run_of "$mark")" --arms "$arm" --scenarios "$scenarios"

@@ -22,6 +22,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol imp
     Proof,
     Result,
 )
+from ansible_collections.vcompare.lab.plugins.module_utils.experiments import host
 from ansible_collections.vcompare.lab.plugins.module_utils.workloads import registry
 from ansible_collections.vcompare.lab.plugins.module_utils.workloads.base import WorkSpec
 from hypothesis import given
@@ -309,6 +310,19 @@ def test_an_instance_that_hangs_ends_its_turn(local_arms: Arms) -> None:
     kvm = [(s["scenario"], s["status"]) for s in result["samples"] if s["arm"] == "kvm"]
     assert kvm == [("startup", "ok"), ("syscall", "failed"), ("fork", "failed")]
     assert local_arms["kvm"].log.count("run perf bench") == 1
+
+
+def test_the_host_is_looked_at_only_for_experiments(
+    local_arms: Arms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_xl() -> host.State:
+        raise BackendError("asking Xen for its free memory: xl is not installed")
+
+    monkeypatch.setattr(host, "state", no_xl)
+    assert statuses(measured(PLAN, local_arms)) == {"kvm": "ok", "bare": "ok"}
+    plan = dataclasses.replace(PLAN, arms=("kvm", "bare"), scenarios=("startup", "footprint"))
+    # Bare has no experiments.
+    assert statuses(measured(plan, local_arms)) == {"kvm": "failed", "bare": "ok"}
 
 
 def test_load_from_elsewhere_is_refused(local_arms: Arms, monkeypatch: pytest.MonkeyPatch) -> None:
