@@ -188,6 +188,15 @@ def compare(
             show_default=False,
         ),
     ] = None,
+    systems: t.Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Catalogue of systems of your own that os-variety starts as well (docs/systems.yml). May be given "
+            "several times.",
+            show_default=False,
+        ),
+    ] = None,
     accel: Accel = None,
     nodes: Nodes = None,
     lab: t.Annotated[
@@ -221,6 +230,7 @@ def compare(
                 budget=budget,
                 seed=seed,
                 claims=claims,
+                systems=systems,
                 accel=accel,
                 nodes=nodes,
                 lab=lab,

@@ -45,6 +45,7 @@ class CompareOptions:
     budget: str | None = None
     seed: int | None = None
     claims: list[Path] | None = None
+    systems: list[Path] | None = None
     accel: str | None = None
     nodes: int | None = None
     lab: str | None = None
@@ -63,6 +64,7 @@ _FIXED_BY_RESUME = (
     "budget",
     "seed",
     "claims",
+    "systems",
     "accel",
     "nodes",
     "lab",
@@ -118,6 +120,7 @@ def _request(options: CompareOptions, home: Path) -> plans.Request:
             scenarios=options.scenarios,
             blocks=options.blocks,
             claims=options.claims,
+            systems=options.systems,
             accel=options.accel,
             inventory=options.inventory.absolute() if options.inventory else None,
             budget=options.budget,
@@ -321,6 +324,7 @@ def _plan_facts(
             "on top",
         ),
         ("claims", ", ".join(("those of every run", *request.claims))),
+        *([("systems", ", ".join(request.systems))] if request.systems else ()),
         ("seed", str(request.seed)),
         ("inventory", str(inventory.source)),
         ("home", str(home)),

@@ -62,6 +62,7 @@ class Request:
 
     :param seed: always set, so that the run can be repeated.
     :param claims: absolute paths of the user's files of claims.
+    :param systems: absolute paths of the user's catalogues of systems.
     :param blocks: exactly so many; with a budget, so many at least.
     :param nodes: how many nodes the nested lab shall have.
     :param budget_s: measure until every open claim is narrow enough, or until this time is up.
@@ -75,6 +76,7 @@ class Request:
     scenarios: tuple[str, ...] = ()
     blocks: int | None = None
     claims: tuple[str, ...] = ()
+    systems: tuple[str, ...] = ()
     accel: str | None = None
     inventory: str | None = None
     budget_s: int | None = None
@@ -97,6 +99,8 @@ class Request:
             variables["vcompare_blocks"] = self.blocks
         if self.claims:
             variables["vcompare_claims"] = list(self.claims)
+        if self.systems:
+            variables["vcompare_systems"] = list(self.systems)
         if self.budget_s is not None:
             variables["vcompare_budget"] = self.budget_s
         if self.accel is not None:
@@ -254,6 +258,14 @@ def read_profiles(project: Project) -> dict[str, Profile]:
     return profiles
 
 
+def _existing(option: str, path: Path) -> Path:
+    if not path.is_file():
+        raise UsageError(
+            f"{option}: there is no file {path}", "name a file (docs/systems.yml is one)"
+        )
+    return path.absolute()
+
+
 def new_request(
     run: str,
     lab: str,
@@ -267,6 +279,7 @@ def new_request(
     claims: t.Sequence[Path] | None = None,
     budget: str | None = None,
     nodes: int | None = None,
+    systems: t.Sequence[Path] | None = None,
 ) -> Request:
     """Check what was asked for, as far as it can be without looking at the collection.
 
@@ -302,6 +315,7 @@ def new_request(
         scenarios=tuple(dict.fromkeys((*split_words(scenarios), *scenarios_of(named)))),
         blocks=blocks,
         claims=tuple(str(path) for path in files),
+        systems=tuple(str(_existing("--systems", path)) for path in systems or ()),
         accel=check_accel(accel),
         inventory=str(inventory) if inventory else None,
         budget_s=None if budget is None else parse_duration("--budget", budget),
@@ -385,7 +399,10 @@ def load_request(folder: Path) -> Request:
     if path.exists():
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
-            data |= {name: tuple(data.get(name, ())) for name in ("arms", "scenarios", "claims")}
+            data |= {
+                name: tuple(data.get(name, ()))
+                for name in ("arms", "scenarios", "claims", "systems")
+            }
             return Request(**data)
         except (ValueError, TypeError, KeyError) as error:
             raise UsageError(f"--resume: {path} is broken: {error!r}", "begin a new run") from error

@@ -46,6 +46,8 @@ OPTIONS = frozenset({"address", "mac", "cmdline", "config", "second_disk", "kern
 DEVICE_MODELS = ("/usr/libexec/xen-qemu-system-i386", "/usr/lib/xen/bin/qemu-system-i386")
 LOG_DIR = Path("/var/log/xen")
 BRIDGE_ALIAS = "vcompare"
+# Option and part of a record of an HVM guest that boots from a disk of the user's.
+BOOT_DISK = "boot_disk"
 
 Value: t.TypeAlias = "str | int | t.Sequence[str]"
 
@@ -67,6 +69,27 @@ def render(values: t.Mapping[str, Value], owner: str) -> str:
         else:
             lines.append(f"{key} = [{', '.join(quoted(item) for item in value)}]")
     return "\n".join(lines) + "\n"
+
+
+def _boot_disk(path: str, folder: Path, name: str) -> str:
+    """Return xl's words for a disk to boot from, whose file is not written to.
+
+    An image of a CD (ISO 9660) is one to the machine; any other gets a layer above it, since a disk that can't be
+    written to is none that the device model emulates.
+    """
+    with open(path, "rb") as image:
+        image.seek(0x8001)
+        if image.read(5) == b"CD001":
+            return f"format=raw,vdev=hdc,access=r,devtype=cdrom,target={path}"
+    layer = folder / "boot.qcow2"
+    layer.unlink(missing_ok=True)
+    host_run(
+        ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", path, str(layer)],
+        60,
+        f"{name}: making a layer above {path}",
+        remedy="Install qemu-utils on the Xen host.",
+    )
+    return f"format=qcow2,vdev=hda,access=w,target={layer}"
 
 
 def _second_disk(path: str) -> str:
@@ -566,8 +589,27 @@ class XenHvm(Xen):
         path = Path(image.kernel)
         return str(path.with_name("vmlinuz") if path.name == "vmlinux" else path)
 
+    def foreign(self, spec: InstanceSpec, system: System) -> InstanceSpec:
+        """Return what ``create`` takes to start a system that is not ours: from a disk, or in place of a kernel."""
+        if system.boot != "disk" or system.firmware != "bios":
+            return super().foreign(spec, system)
+        options = {BOOT_DISK: system.path}
+        return dataclasses.replace(spec, image=None, command=(), data_mib=0, options=options)
+
+    def _stage(self, spec: InstanceSpec, record: Record) -> None:
+        path = str(spec.options.get(BOOT_DISK) or "")
+        if path:
+            record[BOOT_DISK] = _boot_disk(path, Path(self.store.folder(spec.name)), spec.name)
+        super()._stage(spec, record)
+
     def config(self, spec: InstanceSpec, record: Record) -> dict[str, Value]:
         """Return an instance's configuration for xl."""
+        if record.get(BOOT_DISK):
+            return {
+                **self._shape(spec, record),
+                "disk": [record[BOOT_DISK]],
+                "serial": f"file:{self.console_log(spec.name)}",
+            }
         config = super().config(spec, record)
         if "vif" not in config:
             return config

@@ -39,6 +39,8 @@ RELEASE = answer(NAME, "boots_other_release")
 KERNEL = answer(NAME, "boots_other_kernel")
 SYSTEM = answer(NAME, "boots_other_system")
 SYSTEMS_ROLE = "other-systems"
+# What a user gives (docs/systems.yml).
+OWN_ROLE = "own-systems"
 
 _ASK_S = 60.0
 _LOOK_S = 0.5
@@ -84,6 +86,8 @@ def other_linux(stage: Stage) -> t.Iterator[Figure]:
 def other_system(stage: Stage) -> t.Iterator[Figure]:
     """Start what is no Linux; it must be seen by its own words."""
     known = systems.read(stage.image(SYSTEMS_ROLE).rootfs)
+    if OWN_ROLE in stage.images:
+        known += systems.read(stage.image(OWN_ROLE).rootfs)
     tried = [(system, *_tried(stage, system)) for system in known]
     if not any(not system.linux for system in known):
         raise NotPossible("there is no system on this host that is no Linux")

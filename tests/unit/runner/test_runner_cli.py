@@ -87,6 +87,8 @@ def test_help_documents_exit_codes(vcompare: Vcompare, arguments: tuple[str, ...
         (("compare", "--seed", "-4"), ("--seed", "negative")),
         (("compare", "--claims", "/nowhere.yml"), ("--claims", "/nowhere.yml")),
         (("compare", "--resume", "x", "--claims", "a.yml"), ("--resume", "--claims")),
+        (("compare", "--systems", "/nowhere.yml"), ("--systems", "/nowhere.yml")),
+        (("compare", "--resume", "x", "--systems", "a.yml"), ("--resume", "--systems")),
         (("compare", "-i", "/nowhere/at/all"), ("--inventory", "/nowhere/at/all", "-i")),
         (
             ("compare", "--resume", "20200101-000000-abcdef"),

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import typing as t
 from pathlib import Path
 
 import pytest
@@ -98,8 +99,36 @@ def test_another_system_takes_the_place_of_the_kernel(tmp_path: Path) -> None:
         assert not {"disk", "vif", "ramdisk"} & set(config)
         # Only a machine with firmware has any business with it.
         assert bool(backend.refuses_systems) == (backend.arm != "xen-hvm")
+    for backend in (xen.XenPv(str(tmp_path)), xen.XenPvh(str(tmp_path))):
+        with pytest.raises(NotPossible):
+            backend.foreign(spec, dataclasses.replace(system, boot="disk"))
+
+
+def test_a_machine_with_firmware_boots_from_a_disk_that_it_cannot_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[list[str]] = []
+    monkeypatch.setattr(xen, "host_run", lambda argv, *_, **__: made.append(list(argv)))
+    monkeypatch.setattr(xen.Xen, "_stage", lambda self, spec, record: None)
+    backend = xen.XenHvm(str(tmp_path))
+    for content, device in ((bytes(0x8001) + b"CD001", "cdrom"), (bytes(99), "boot.qcow2")):
+        path = tmp_path / "image"
+        path.write_bytes(content)
+        system = System("BSD", str(path), "login:", boot="disk")
+        spec = backend.foreign(InstanceSpec("vc-a", image=Image("/dev/x"), cpuset="1"), system)
+        record = {"mac": "m", "uuid": UUID}
+        backend._stage(spec, record)
+        config = backend.config(spec, record)
+        assert read(xen.render(config, "me")) == config
+        (disk,) = t.cast("list[str]", config["disk"])
+        assert device in disk
+        # The file itself is the machine's only where that can't write to it.
+        assert (str(path) in disk) == ("access=r" in disk)
+        assert "kernel" not in config
+    ((*_words, layer),) = made
+    assert layer.startswith(str(tmp_path)) and "-b" in made[0]
     with pytest.raises(NotPossible):
-        backend.foreign(spec, dataclasses.replace(system, boot="disk"))
+        backend.foreign(spec, dataclasses.replace(system, firmware="uefi"))
 
 
 def test_no_device_model_no_fully_virtualised_guest(
