@@ -403,6 +403,35 @@ def lab_status(
     raise typer.Exit(commands.lab_status(lab, as_json, inventory))
 
 
+@lab_app.command(
+    "doctor",
+    help="""Find what is wrong with the lab server and all labs of the home, and say what to do.
+
+--fix repairs what is ours: daemons that don't answer, half-made labs, machines whose lab is gone, emulators that
+libvirt does not know, images that were begun. Runs and finished images are never touched, nor what does not carry our
+marker.
+
+\b
+Examples:
+  vcompare lab doctor
+  vcompare lab doctor --fix
+
+\b
+Exit codes:
+  0    nothing is wrong (any more)
+  1    a problem is left""",
+)
+def lab_doctor(
+    fix: t.Annotated[bool, typer.Option("--fix", help="Repair what is ours.")] = False,
+    as_json: AsJson = False,
+    inventory: InventoryOption = None,
+) -> None:
+    """Examine the labs."""
+    from vcompare_runner import commands
+
+    raise typer.Exit(commands.lab_doctor(fix, as_json, inventory))
+
+
 def main(arguments: t.Sequence[str] | None = None) -> t.NoReturn:
     """Run the command line and exit.
 

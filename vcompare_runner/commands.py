@@ -432,6 +432,7 @@ def _lab_play(
     accel: str | None,
     inventory: Path | None,
     nodes: int | None = None,
+    **more: t.Any,
 ) -> tuple[Outcome, int | None]:
     """Run one playbook of the lab.
 
@@ -454,6 +455,7 @@ def _lab_play(
     )
     if nodes is not None:
         extra_vars["vcompare_nodes"] = nodes
+    extra_vars |= more
     # Not in the lab's folder: taking a lab away takes that folder too.
     log = _log(homes.make_private(home / "logs"), f"{playbook.stem}-{lab}")
     outcome = _play(playbook, project, source, extra_vars, log, RunState(), _environment(home))
@@ -498,10 +500,7 @@ def lab_status(lab: str, as_json: bool, inventory: Path | None) -> int:
         raise PlaybookError(
             f"lab_status.yml did not say what the lab {lab} is", f"the log is {outcome.log}"
         )
-    # Worth keeping only where something went wrong.
-    outcome.log.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):
-        outcome.log.parent.rmdir()
+    _forget(outcome.log)
     if as_json:
         say(json.dumps(status, indent=2))
         return EXIT_OK
@@ -527,6 +526,48 @@ def lab_status(lab: str, as_json: bool, inventory: Path | None) -> int:
             )
             say(f"  {' '.join(words)}")
     return EXIT_OK
+
+
+# Name of the task whose result is what was found (docs/contracts.md).
+_DOCTOR_TASK = "lab: doctor"
+
+
+def lab_doctor(fix: bool, as_json: bool, inventory: Path | None) -> int:
+    """Show what is wrong with the lab server and the labs of the home; 1 where a problem is left."""
+    outcome, code = _lab_play(
+        "lab_doctor.yml", plans.DEFAULT_LAB, None, inventory, vcompare_fix=fix
+    )
+    if code is not None:
+        return code
+    result = outcome.state.results.get(_DOCTOR_TASK) or {}
+    found = result.get("findings")
+    if not isinstance(found, list):
+        raise PlaybookError("lab_doctor.yml did not say what it found", f"the log is {outcome.log}")
+    _forget(outcome.log)
+    problems = [finding for finding in found if finding["level"] == "problem"]
+    if as_json:
+        say(json.dumps({"findings": found, "repaired": result.get("repaired") or []}, indent=2))
+        return EXIT_FAILED if problems else EXIT_OK
+    for sentence in result.get("repaired") or []:
+        say(sentence)
+    for finding in found:
+        say(f"{finding['level'] + ':':<9}{finding['check']}: {finding['what']}")
+        if finding["remedy"] and finding["level"] != "ok":
+            say(f"{'':<9}  {finding['remedy']}")
+    repairable = sum(finding["repairable"] for finding in problems)
+    say()
+    say(
+        f"{_count(len(problems), 'problem')}"
+        + (f"; vcompare lab doctor --fix repairs {repairable}" if repairable else "")
+    )
+    return EXIT_FAILED if problems else EXIT_OK
+
+
+def _forget(log: Path) -> None:
+    """Remove a log, which is worth keeping only where something went wrong."""
+    log.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        log.parent.rmdir()
 
 
 def _word(value: t.Any) -> str:

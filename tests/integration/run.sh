@@ -23,6 +23,30 @@ machine_kept() {
         -a 'systemctl is-active vcompare-hold-kvm.service'
 }
 
+# A machine of a lab of this home whose folder is gone is found and taken away; one without our marker is not touched.
+doctor_mends() {
+    local lost=vc-lost-0-lab-linux stranger=vc-stranger owner
+    owner=$(PYTHONPATH=playbooks/collections .venv/bin/python -c '
+import sys
+from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import Lab
+print(Lab(sys.argv[1], "lost").owner)' "$VCOMPARE_HOME") || return 1
+    # The lab that runs has nothing wrong.
+    .venv/bin/vcompare lab doctor || return 1
+    # shellcheck disable=SC2064 # the name as it is now
+    trap "virsh -q undefine $stranger 2>/dev/null; virsh -q undefine $lost 2>/dev/null" RETURN
+    machine "$lost" "<metadata><vcompare:owner xmlns:vcompare='https://vcompare.org/xmlns/lab/1'>$owner</vcompare:owner></metadata>" &&
+        machine "$stranger" "" || return 1
+    code_is 1 .venv/bin/vcompare lab doctor && .venv/bin/vcompare lab doctor --fix || return 1
+    virsh -q dominfo "$stranger" >/dev/null || { echo "what is not ours was taken away" && return 1; }
+    ! virsh -q dominfo "$lost" &>/dev/null || { echo "$lost is still there" && return 1; }
+    [[ ! -e $VCOMPARE_HOME/labs/lost ]] || { echo "labs/lost is still there" && return 1; }
+    .venv/bin/vcompare lab doctor
+}
+
+machine() {
+    virsh -q define /dev/stdin <<<"<domain type='qemu'><name>$1</name><memory unit='MiB'>64</memory>$2<os><type arch='x86_64'>hvm</type></os></domain>"
+}
+
 taken_away() {
     .venv/bin/vcompare lab down || return 1
     [[ ! -e $VCOMPARE_HOME/labs/default ]] || { echo "the lab's folder is still there" && return 1; }
@@ -36,6 +60,7 @@ taken_away() {
 if step "the lab is up" .venv/bin/vcompare lab up; then
     step "provisioning again changes nothing" provision_again
     step "the node of KVM keeps a machine" machine_kept
+    step "the doctor finds what is lost, and takes away what is ours" doctor_mends
     for folder in tests/integration/targets/*/; do
         step "target $(basename "$folder")" target "$(basename "$folder")"
     done

@@ -117,6 +117,22 @@ def kvm_device_closed(path: str = KVM_DEVICE) -> bool:
     return (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == _AS_MADE
 
 
+def kvm_device_of_nobody(path: str = KVM_DEVICE) -> bool:
+    """Whether the device of KVM is shared, and not with the group of libvirt's machines.
+
+    That is how a container has it whose host numbers the group otherwise; libvirt is as slow as with a closed one, and
+    the device may be somebody else's, so that it is left as it is.
+    """
+    try:
+        found = os.stat(path)
+        group = grp.getgrnam("kvm").gr_gid
+    except (OSError, KeyError):
+        return False
+    mode = stat.S_IMODE(found.st_mode)
+    shared = mode & 0o006 == 0o006 or (found.st_gid == group and mode & 0o060 == 0o060)
+    return needs_daemon() and not shared and not kvm_device_closed(path)
+
+
 def open_kvm_device(journal: Journal, path: str = KVM_DEVICE) -> list[str]:
     """Give the device of KVM to the group kvm, as udev would; return what was done."""
     if not kvm_device_closed(path):
