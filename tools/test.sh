@@ -7,8 +7,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 
 # e2e makes the lab from nothing, and integration, which takes it down, finds it.
 readonly all=(unit lint sanity package e2e integration)
-# Only when it is named: most of an hour for each technology's arm.
-readonly more=(experiments)
+# Only when they are named: most of an hour for each technology's arm, and a quarter of one.
+readonly more=(experiments faults)
 readonly grace_s=60
 parts=("$@")
 ((${#parts[@]})) || parts=("${all[@]}")
@@ -53,11 +53,16 @@ clean_up() {
     trap : INT TERM
     end_part
     if [[ -d $work/home/labs && -x .venv/bin/vcompare ]]; then
-        if ! VCOMPARE_HOME=$work/home timeout --kill-after=10 180 .venv/bin/vcompare lab down </dev/null &>"$work/down"; then
-            tail -n 5 "$work/down" >&2
-            echo "test: the lab in $work/home could not be taken down; see VCOMPARE_HOME=$work/home vcompare lab down" >&2
-            return
-        fi
+        local lab
+        for lab in "$work"/home/labs/*/; do
+            [[ -d $lab ]] || continue
+            lab=$(basename "$lab")
+            if ! VCOMPARE_HOME=$work/home timeout --kill-after=10 180 .venv/bin/vcompare lab down --lab "$lab" </dev/null &>"$work/down"; then
+                tail -n 5 "$work/down" >&2
+                echo "test: the lab $lab in $work/home could not be taken down; see VCOMPARE_HOME=$work/home vcompare lab doctor" >&2
+                return
+            fi
+        done
     fi
     rm -rf "$work"
 }
