@@ -53,6 +53,19 @@ broken_arm() {
         "${bundle[@]}" "$(run_of "$mark")" --proven bare,docker,kvm,xen-dom0 --refused xen-pv,xen-pvh --blocks 1
 }
 
+# Whatever is kept beside the lab's own folder may be handed on: neither its key nor our environment may be in it.
+no_secret_is_kept() {
+    local word found=0
+    for word in "$VCOMPARE_E2E_CANARY" "$(sed -n 2p "$VCOMPARE_HOME/labs/default/keys/id_ed25519")"; do
+        ((${#word} > 20)) || { echo "there is nothing to look for" && return 1; }
+        # The key itself is looked for where it must be, too: a search that finds nothing anywhere would prove nothing.
+        grep -rlF -- "$word" "$VCOMPARE_HOME/runs" "$VCOMPARE_HOME/logs" "$VCOMPARE_HOME"/*.jsonl \
+            "$VCOMPARE_HOME/labs/default/journal.jsonl" "$VCOMPARE_HOME/labs/default/state.json" 2>/dev/null && found=1
+    done
+    grep -qF -- "$word" "$VCOMPARE_HOME/labs/default/keys/id_ed25519" || found=1
+    ((found == 0))
+}
+
 refused_before_anything() {
     local before after
     before=$(find "$VCOMPARE_HOME" | sort)
@@ -66,6 +79,8 @@ refused_before_anything() {
     [[ $before == "$after" ]] || { echo "something was made" && diff <(echo "$before") <(echo "$after") && return 1; }
 }
 
+VCOMPARE_E2E_CANARY=canary-$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+export VCOMPARE_E2E_CANARY
 mark=$(mktemp "$VCOMPARE_TEST_WORK/mark.XXXXXX")
 next() { touch "$mark" && sleep 1.1; }
 
@@ -79,5 +94,6 @@ if step "a comparison from nothing to its report" from_nothing; then
     step "the same by playbook, without the wrapper" without_wrapper
     next
     step "one arm broken on purpose" broken_arm
+    step "no secret is in what is kept" no_secret_is_kept
 fi
 finish
