@@ -589,6 +589,14 @@ class XenHvm(Xen):
         path = Path(image.kernel)
         return str(path.with_name("vmlinuz") if path.name == "vmlinux" else path)
 
+    def _look(self, name: str, record: Record | None) -> Live | None:
+        live = super()._look(name, record)
+        asked = ((record or {}).get("spec") or {}).get("memory_mib")
+        if live is not None and asked is not None and live.memory_mib == asked - 1:
+            # A PC has a hole below its first MiB, and xl rounds down: that is the memory that was asked for.
+            return dataclasses.replace(live, memory_mib=asked)
+        return live
+
     def foreign(self, spec: InstanceSpec, system: System) -> InstanceSpec:
         """Return what ``create`` takes to start a system that is not ours: from a disk, or in place of a kernel."""
         if system.boot != "disk" or system.firmware != "bios":

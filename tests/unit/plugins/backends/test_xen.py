@@ -196,3 +196,21 @@ def test_the_type_of_a_domain() -> None:
     assert xen.domain_type((OBSERVED / "xl-list-l-pvh.json").read_text()) == "pvh"
     for text in ("", "[]", "{}", "vc-a is an invalid domain identifier (rc=-6)"):
         assert xen.domain_type(text) == ""
+
+
+@pytest.mark.parametrize(("seen", "said"), [(160, 160), (159, 160), (158, 158), (200, 200)])
+def test_a_machine_with_a_hole_in_its_memory_has_what_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seen: int, said: int
+) -> None:
+    row = xen.parse_list((OBSERVED / "xl-list-v.txt").read_text())[1]
+    monkeypatch.setattr(
+        xen.Xen, "_row", lambda self, name, record: dataclasses.replace(row, memory_mib=seen)
+    )
+    record = {"uuid": UUID, "owner": "me", "spec": {"memory_mib": 160}}
+    live = xen.XenHvm(str(tmp_path))._look("vc-obs", record)
+    assert live is not None
+    assert live.memory_mib == said
+    # Guests of the other types have no such hole.
+    other = xen.XenPvh(str(tmp_path))._look("vc-obs", record)
+    assert other is not None
+    assert other.memory_mib == seen
