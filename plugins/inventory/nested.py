@@ -47,7 +47,7 @@ options:
   lab_server_home:
     description:
       - The home on the lab server, where that is another machine; by default the same path as on the controller.
-      - The lab server gets it as C(vcompare_home).
+      - What the lab server does, also for a node, is done there, whatever C(vcompare_home) says of the controller's.
     type: path
 extends_documentation_fragment:
   - constructed
@@ -72,6 +72,8 @@ from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import (
     default_home,
 )
 
+# Variables of roles whose tasks run on the lab server.
+HOMES = ("lab_server_home", "nested_lab_home", "guest_image_home")
 GROUPS = {
     "lab-linux": ("lab_nodes", "bare_hosts", "docker_hosts", "kvm_hosts"),
     "lab-xen": ("lab_nodes", "xen_hosts"),
@@ -173,7 +175,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable):
             inventory.set_variable("localhost", "ansible_python_interpreter", "/usr/bin/python3")
         else:
             inventory.add_host(server, group="lab_servers")
-            inventory.set_variable(server, "vcompare_home", there.home)
+            for key in HOMES:
+                inventory.set_variable(server, key, there.home)
         for node in there.nodes:
             inventory.add_host(node.name)
             for group in GROUPS[node.name]:
@@ -181,7 +184,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable):
             for key, value in connection(lab, node, server).items():
                 inventory.set_variable(node.name, key, value)
             # What a task for a node has the lab server do is done where the lab lies there.
-            for key in ("nested_lab_home", "guest_image_home"):
+            for key in HOMES:
                 inventory.set_variable(node.name, key, there.home)
             card = there.pair_card(node)
             if card is not None:

@@ -29,6 +29,8 @@ def variable(tmp_path: Path, server: str, host: str, name: str) -> str:
         [
             str(ANSIBLE),
             host,
+            # The wrapper always names the controller's own.
+            *("-e", "vcompare_home=/home/me/vc"),
             *(
                 "-i",
                 str(tmp_path),
@@ -85,7 +87,8 @@ def test_the_way_through_a_server_follows_its_variables(
 @pytest.mark.parametrize(
     ("host", "name"),
     [
-        ("server-one", "vcompare_home"),
+        ("server-one", "lab_server_home"),
+        ("server-one", "nested_lab_home"),
         ("lab-xen", "nested_lab_home"),
         ("lab-linux", "guest_image_home"),
     ],
