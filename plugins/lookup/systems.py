@@ -66,13 +66,14 @@ class LookupModule(LookupBase):
                 )
             try:
                 for entry in read(Path(path)):
-                    if entry.get("there", True):
-                        found.append(entry)
-                    else:
-                        display.vv(f"vcompare_systems: {entry['name']} is not at {entry['path']}")
-                for entry in found:
-                    if "there" in entry:
+                    if not entry.get("there", True):
+                        display.warning(
+                            f"vcompare_systems: {entry['name']} is left out: there is no {entry['path']}"
+                        )
+                        continue
+                    if "path" in entry:
                         verify(entry)
+                    found.append(entry)
             except SystemsError as error:
                 raise AnsibleError(f"vcompare_systems: {error}") from None
         return found

@@ -108,7 +108,9 @@ def _checked(path: Path, entry: Entry) -> Entry:
         re.compile(entry["console"])
     except re.error as error:
         raise wrong(f"console is no regular expression: {error}") from error
-    checked: Entry = {"boot": "disk", **entry, "file": _file_name(entry)}
+    # An empty value says no more than none.
+    given = {field: value for field, value in entry.items() if value != ""}
+    checked: Entry = {"boot": "disk", **given, "file": _file_name(entry)}
     if entry.get("path"):
         file = (path.parent / Path(entry["path"]).expanduser()).absolute()
         checked |= {"path": str(file), "there": file.is_file()}

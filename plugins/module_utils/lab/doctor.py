@@ -161,6 +161,13 @@ def _labs(doctor: Doctor) -> c.Iterator[Finding]:
         if holder:
             yield Finding("labs", NOTE, f"the lab {lab.name} is worked on by process {holder}")
             continue
+        if not os.path.exists(lab.journal):
+            # Whatever is made here is in the journal first.
+            if os.path.isdir(lab.keys):
+                yield Finding(
+                    "labs", NOTE, f"{lab.folder} holds the keys of a lab on another machine"
+                )
+            continue
         nested = NestedLab(lab)
         cut = _cut_lines(lab.journal)
         if cut:
@@ -192,7 +199,6 @@ def _labs(doctor: Doctor) -> c.Iterator[Finding]:
                 PROBLEM,
                 f"the lab {lab.name} misses {', '.join(lost)}",
                 f"vcompare lab down --lab {lab.name}, then vcompare lab up --lab {lab.name}.",
-                functools.partial(_down, nested),
             )
         for node in nested.lab.nodes:
             if states[node.name] == "unknown":

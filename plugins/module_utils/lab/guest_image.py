@@ -42,14 +42,14 @@ _DRIVERS = {
     "common": ("crc32c_generic", "ext4", "overlay"),
 }
 _ZSTD = b"\x28\xb5\x2f\xfd"
-# By the tree's own apt: this machine's may know another release's kernels only.
 _KERNEL_AT = "/vcompare-kernel"
-_KERNEL_HOOKS = (
+# By the tree's own apt: this machine's may know another release's kernels only.
+_KERNEL_HOOK = (
     f'set -e; mkdir "$1"{_KERNEL_AT}; cd "$1"{_KERNEL_AT}; export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG"; '
     "package=$(apt-cache depends --important linux-image-amd64 | sed -n 's/^ *Depends: *//p' | head -n 1); "
-    'apt-get --quiet download "$package"',
+    'apt-get --quiet download "$package"'
 )
-_NO_KERNEL = f'rm -r "$1"{_KERNEL_AT}'
+_NO_KERNEL_HOOK = f'rm -r "$1"{_KERNEL_AT}'
 
 
 def make(recipe: Recipe, folder: str, work: str) -> dict[str, t.Any]:
@@ -64,7 +64,12 @@ def make(recipe: Recipe, folder: str, work: str) -> dict[str, t.Any]:
         **{
             **recipe.__dict__,
             # First, since hooks may take apt's lists away.
-            "hooks": (*_KERNEL_HOOKS, f"copy-out {_KERNEL_AT} {work}", _NO_KERNEL, *recipe.hooks),
+            "hooks": (
+                _KERNEL_HOOK,
+                f"copy-out {_KERNEL_AT} {work}",
+                _NO_KERNEL_HOOK,
+                *recipe.hooks,
+            ),
         }
     )
     debian_tar(with_kernel, tar, work, keep_apt=False)

@@ -17,6 +17,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.process impo
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
 from ansible_collections.vcompare.lab.plugins.module_utils.lab import capacity, doctor, server
 from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import Lab
+from ansible_collections.vcompare.lab.plugins.module_utils.lab.nodes import NestedLab
 
 
 @pytest.fixture
@@ -106,8 +107,17 @@ def test_a_lab_that_is_worked_on_is_left_alone(home: Path) -> None:
         (finding,) = doctor._labs(doctor.Doctor(str(home)))
         assert (finding.level, finding.repair) == (doctor.NOTE, None)
         assert "process 4711" in finding.what
+        with pytest.raises(VcompareError, match="process 4711"):
+            NestedLab(lab).stop()
     # A lock that nobody holds says nothing, whatever stands in it.
     assert doctor._holder(lab) == ""
+
+
+def test_the_keys_of_a_lab_on_another_machine_are_left_alone(home: Path) -> None:
+    lab = Lab(str(home), "far")
+    os.makedirs(lab.keys)
+    (finding,) = doctor._labs(doctor.Doctor(str(home)))
+    assert (finding.level, finding.repair) == (doctor.NOTE, None)
 
 
 def test_a_journal_that_was_cut_off(tmp_path: Path) -> None:

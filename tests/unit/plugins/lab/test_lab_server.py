@@ -70,6 +70,19 @@ def test_what_somebody_set_since_then_is_left_alone(device: Path, journal: Journ
     assert journal.pending() == []
 
 
+@pytest.mark.parametrize(
+    ("mode", "group", "of_nobody"),
+    [(0o600, 0, False), (0o666, 1, False), (0o660, 0, False), (0o660, 1, True)],
+)
+def test_a_device_that_is_shared_with_others_than_libvirts_machines(
+    device: Path, monkeypatch: pytest.MonkeyPatch, mode: int, group: int, of_nobody: bool
+) -> None:
+    device.chmod(mode)
+    kvm: t.Any = types.SimpleNamespace(gr_gid=device.stat().st_gid + group)
+    monkeypatch.setattr(server.grp, "getgrnam", lambda name: kvm)
+    assert server.kvm_device_of_nobody(str(device)) is of_nobody
+
+
 def test_where_systemd_runs_udev_sees_to_it(device: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert server.kvm_device_closed(str(device))
     monkeypatch.setattr(server, "has_systemd", lambda: True)

@@ -5,6 +5,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import shutil
+import subprocess
+import sys
 import typing as t
 from pathlib import Path
 
@@ -14,11 +18,14 @@ from ansible.errors import AnsibleError
 from ansible.parsing.dataloader import DataLoader
 from ansible_collections.vcompare.lab.plugins.lookup import systems as lookup
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import System
+from ansible_collections.vcompare.lab.plugins.module_utils.experiments import systems as on_host
 from ansible_collections.vcompare.lab.plugins.plugin_utils import systems
 from ansible_collections.vcompare.lab.plugins.plugin_utils.systems import SystemsError
 
+ROOT = Path(__file__).parents[4]
+ANSIBLE = shutil.which("ansible-playbook", path=os.path.dirname(sys.executable))
 ENTRY = {"name": "My BSD", "path": "bsd.raw", "sha256": "a" * 64, "console": "login:"}
-DOCS = Path(__file__).parents[4] / "docs" / "systems.yml"
+DOCS = ROOT / "docs" / "systems.yml"
 
 
 def write(folder: Path, *entries: dict[str, t.Any]) -> Path:
@@ -96,3 +103,42 @@ def test_what_is_no_catalogue_is_refused(tmp_path: Path, text: str) -> None:
 def test_two_of_one_name_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SystemsError, match="two systems are called my-bsd"):
         systems.read(write(tmp_path, ENTRY, {**ENTRY, "name": "my  bsd"}))
+
+
+@pytest.mark.skipif(ANSIBLE is None, reason="ansible's command line is not beside this Python")
+def test_what_the_role_brings_is_what_a_host_reads(tmp_path: Path) -> None:
+    catalogue = []
+    for name, content in (("bsd.raw", b"a disk"), ("cd.iso", b"a cd")):
+        (tmp_path / name).write_bytes(content)
+        catalogue.append({**ENTRY, "name": name, "sha256": hashlib.sha256(content).hexdigest()})
+    catalogue[0] |= {"path": "bsd.raw", "memory_mib": 512, "linux": True}
+    catalogue[1] |= {"path": "", "url": f"file://{tmp_path}/cd.iso", "cmdline": "quiet"}
+    host = tmp_path / "host"
+    play = {
+        "hosts": "localhost",
+        "gather_facts": False,
+        "vars": {
+            "__measure_systems_files": [str(write(tmp_path, *catalogue))],
+            "__measure_own_systems_folder": str(host),
+            "measure_home": str(tmp_path / "home"),
+        },
+        "tasks": [
+            {"ansible.builtin.include_tasks": str(ROOT / "roles/measure/tasks/own_systems.yml")}
+        ],
+    }
+    (tmp_path / "home").mkdir()
+    (tmp_path / "play.yml").write_text(yaml.safe_dump([play]))
+    done = subprocess.run(
+        [str(ANSIBLE), str(tmp_path / "play.yml")],
+        env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    disk, cd = on_host.read(str(host))
+    assert (disk.name, disk.boot, disk.memory_mib, disk.linux) == ("bsd.raw", "disk", 512, True)
+    assert Path(disk.path).read_bytes() == b"a disk"
+    assert (cd.cmdline, Path(cd.path).read_bytes()) == ("quiet", b"a cd")
