@@ -28,6 +28,8 @@ QUIET_S = 10.0
 FREED = 2
 # A look costs the host, too, so that none falls into a start of the usual length.
 _LOOK_S = 30.0
+# What a machine's process 1 says when its application has (roles/guest_image/files/init.sh).
+_ENDED = "vcompare: the application ended with "
 
 
 class AlreadyAnswered(BackendError):
@@ -92,7 +94,7 @@ def start(
 def _outlived(backend: Backend, spec: InstanceSpec, watcher: threading.Thread) -> None:
     """Wait for the watcher, and see now and then that there is something to wait for.
 
-    :raises BackendError: the instance ended; a guest that crashes early would be waited for until the deadline.
+    :raises BackendError: the instance or its application ended, which would be waited for until the deadline.
     """
     while True:
         watcher.join(_LOOK_S)
@@ -104,6 +106,14 @@ def _outlived(backend: Backend, spec: InstanceSpec, watcher: threading.Thread) -
                 f"{backend.arm}: {spec.name} ended before its application replied; it is {state}",
                 remedy="Its last words are in the evidence of the sample.",
                 evidence=backend.console(spec.name),
+            )
+        console = backend.console(spec.name)
+        if _ENDED in console:
+            code = console.rpartition(_ENDED)[2].split(maxsplit=1)[0]
+            raise BackendError(
+                f"{backend.arm}: the application in {spec.name} ended with {code} before it replied",
+                remedy="Its last words are in the evidence of the sample.",
+                evidence=console,
             )
 
 

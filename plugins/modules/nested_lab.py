@@ -82,7 +82,7 @@ options:
     description:
       - Memory of each node in MiB.
     type: int
-    default: 2560
+    default: 3072
   outbound:
     description:
       - Whether the nodes may reach other machines, such as package mirrors.
@@ -256,7 +256,7 @@ def main() -> None:
             "accel": {"type": "str", "choices": ["kvm", "tcg"], "default": "tcg"},
             "acceleration": {"type": "dict", "default": {}},
             "vcpus": {"type": "int", "default": 2},
-            "memory_mib": {"type": "int", "default": 2560},
+            "memory_mib": {"type": "int", "default": 3072},
             "outbound": {"type": "bool", "default": False},
             "provision_key": {"type": "str", "default": "", "no_log": False},
             "boot_timeout_s": {"type": "float", "default": 300},

@@ -19,6 +19,7 @@ if [ -s "$seed/command" ]; then
         set -- "$@" "$word"
     done < "$seed/command"
     "$@" > /dev/console 2>&1 < /dev/null &
+    application=$!
 fi
 mkdir -p /dev/pts /dev/shm /run/sshd
 mount -t devpts -o mode=0620,gid=5,ptmxmode=0666 devpts /dev/pts
@@ -38,6 +39,12 @@ if [ -r "$seed/authorized_keys" ]; then
 fi
 trap 'exec /usr/lib/vcompare/poweroff' TERM INT PWR
 # Orphans of ended commands are ours to reap; wait returns at each of them.
+while [ -n "${application:-}" ] && kill -0 "$application" 2> /dev/null; do
+    wait "$application"
+    code=$?
+done
+# Who waits for its reply reads this (starting.py).
+[ -z "${application:-}" ] || echo "vcompare: the application ended with $code" > /dev/console
 while :; do
     sleep 3600 &
     wait $! || sleep 1
