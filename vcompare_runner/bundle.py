@@ -112,6 +112,8 @@ class Lab(_Model):
     name: str | None = None
     substrate: Substrate | None = None
     acceleration: Acceleration | None = None
+    # The packages that its images were made of, as one hash for each image.
+    made_of: dict[str, str] | None = None
 
 
 class ImageInfo(_Model):

@@ -432,6 +432,74 @@ def lab_doctor(
     raise typer.Exit(commands.lab_doctor(fix, as_json, inventory))
 
 
+@lab_app.command(
+    "lock",
+    help="""Write down what the nested lab is made of, so that the same lab can be built again.
+
+The lock holds packages and hashes, images, command lines, settings and facts of each node. The packages themselves are
+kept in the folder packages/ of the home; with them and the lock a lab is built anywhere, without a mirror.
+
+\b
+Examples:
+  vcompare lab lock
+  vcompare lab lock --lab spare --output spare.lock""",
+)
+def lab_lock(
+    lab: Lab = DEFAULT_LAB,
+    output: t.Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="File to write.")
+    ] = Path("lab.lock"),
+    inventory: InventoryOption = None,
+) -> None:
+    """Lock a lab."""
+    from vcompare_runner import rebuild
+
+    raise typer.Exit(rebuild.lock(lab, output, inventory))
+
+
+@lab_app.command(
+    "rebuild",
+    help="""Destroy the nested lab, and build it from a lock: of the very same packages, without a mirror.
+
+With --verify it is held against the lock: the images bit by bit (A), what each node is made of (B), the facts that
+figures depend on (C). The first difference is named.
+
+\b
+Examples:
+  vcompare lab rebuild --verify
+  vcompare lab rebuild --lock spare.lock --lab spare --verify
+  VCOMPARE_HOME=/other vcompare lab rebuild --packages /old/packages --verify
+
+\b
+Exit codes:
+  0    built; with --verify: and the same
+  1    it could not be built, or is not the same
+  2    wrong usage or input; nothing was destroyed""",
+)
+def lab_rebuild(
+    lab: Lab = DEFAULT_LAB,
+    lock: t.Annotated[
+        Path, typer.Option("--lock", metavar="FILE", help="Lock to build from.")
+    ] = Path("lab.lock"),
+    verify: t.Annotated[
+        bool, typer.Option("--verify", help="Fail unless it is what the lock says.")
+    ] = False,
+    packages: t.Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--packages",
+            metavar="FOLDER",
+            help="Folder with kept packages, beside that of the home. May be given several times.",
+        ),
+    ] = None,
+    inventory: InventoryOption = None,
+) -> None:
+    """Rebuild a lab."""
+    from vcompare_runner import rebuild
+
+    raise typer.Exit(rebuild.rebuild(lab, lock, verify, packages or [], inventory))
+
+
 def main(arguments: t.Sequence[str] | None = None) -> t.NoReturn:
     """Run the command line and exit.
 

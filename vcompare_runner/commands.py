@@ -426,7 +426,7 @@ def runs(as_json: bool) -> int:
     return EXIT_OK
 
 
-def _lab_play(
+def lab_play(
     playbook_name: str,
     lab: str,
     accel: str | None,
@@ -472,7 +472,7 @@ def _lab_play(
 
 def lab_up(lab: str, accel: str | None, inventory: Path | None, nodes: int | None = None) -> int:
     """Bring a lab up, and provision it."""
-    _outcome, code = _lab_play("lab_ready.yml", lab, accel, inventory, nodes)
+    _outcome, code = lab_play("lab_ready.yml", lab, accel, inventory, nodes)
     if code is None:
         say(f"the lab {lab} is up")
     return EXIT_OK if code is None else code
@@ -480,7 +480,7 @@ def lab_up(lab: str, accel: str | None, inventory: Path | None, nodes: int | Non
 
 def lab_down(lab: str, inventory: Path | None) -> int:
     """Take a lab away."""
-    _outcome, code = _lab_play("lab_down.yml", lab, None, inventory)
+    _outcome, code = lab_play("lab_down.yml", lab, None, inventory)
     if code is None:
         say(f"the lab {lab} is gone")
     return EXIT_OK if code is None else code
@@ -492,7 +492,7 @@ _STATUS_TASK = "lab: status"
 
 def lab_status(lab: str, as_json: bool, inventory: Path | None) -> int:
     """Show a lab as it is now."""
-    outcome, code = _lab_play("lab_status.yml", lab, None, inventory)
+    outcome, code = lab_play("lab_status.yml", lab, None, inventory)
     if code is not None:
         return code
     status = (outcome.state.results.get(_STATUS_TASK) or {}).get("lab")
@@ -534,9 +534,7 @@ _DOCTOR_TASK = "lab: doctor"
 
 def lab_doctor(fix: bool, as_json: bool, inventory: Path | None) -> int:
     """Show what is wrong with the lab server and the labs of the home; 1 where a problem is left."""
-    outcome, code = _lab_play(
-        "lab_doctor.yml", plans.DEFAULT_LAB, None, inventory, vcompare_fix=fix
-    )
+    outcome, code = lab_play("lab_doctor.yml", plans.DEFAULT_LAB, None, inventory, vcompare_fix=fix)
     if code is not None:
         return code
     result = outcome.state.results.get(_DOCTOR_TASK) or {}

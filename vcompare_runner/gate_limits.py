@@ -79,6 +79,22 @@ LIMITS: dict[str, Limit] = {
     RECORD: Limit("is the record as it was written?", None, ""),
 }
 
+# Those that look at what else the machines did meanwhile.
+OF_CONDITIONS = frozenset(
+    {
+        STEAL,
+        QUIET,
+        f"{PRESSURE}-cpu",
+        f"{PRESSURE}-io",
+        f"{PRESSURE}-memory",
+        SWAP,
+        FOREIGN,
+        CONTROLLER_STEAL,
+        CONTROLLER_PRESSURE,
+        CONTROLLER_SWAP,
+    }
+)
+
 # On large machines, foreign load may be this part of all CPUs.
 FOREIGN_SHARE = 0.05
 

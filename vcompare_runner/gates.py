@@ -9,6 +9,8 @@ refuses depends on what it looked at:
   record that was changed), or all arms of a block (the machine below did other work): the samples are
   left out when the bundle is loaded;
 - an arm: when more than half of its blocks were refused, or its host's clock is off;
+- no answer (yes or no) to a question that no speed decides, where only the conditions were wrong: the
+  sample counts all the same;
 - a claim: when an arm that it speaks of is refused (``Gates.refuses``), or when bare differs from
   itself by more than half of the claim's margin (``Gates.aa``).
 
@@ -99,8 +101,13 @@ class Gates:
             metric=metric,
         )
 
-    def refuses(self, scenario: str, arm: str, host: str) -> list[GateResult]:
+    def refuses(
+        self, scenario: str, arm: str, host: str, answers: bool = False
+    ) -> list[GateResult]:
         """Return what refuses an arm in a scenario as a whole; empty when nothing does.
+
+        :param answers: whether it is about answers that no speed decides, which what else the machines did
+            meanwhile can't change.
 
         One result a gate, with how many blocks it refused. Single refused blocks of an arm that has
         enough others are no reason: they are left out of its figures.
@@ -108,7 +115,9 @@ class Gates:
         refusing = [
             result
             for result in self.results
-            if result.passed is False and self._is_about(result, scenario, arm, host)
+            if result.passed is False
+            and self._is_about(result, scenario, arm, host)
+            and not (answers and result.name in limits.OF_CONDITIONS)
         ]
         whole = [result for result in refusing if result.block is None and result.name != limits.AA]
         blocks = self.blocks.get((arm, host), frozenset())

@@ -172,6 +172,13 @@ def _differences(bundles: t.Sequence[Bundle]) -> t.Iterator[Note]:
     fields = ("kernel", "cpu_model", "cpu_count", "clocksource", "mitigations", "os", "versions")
     first = bundles[0]
     for other in bundles[1:]:
+        one_lab, other_lab = first.manifest.lab.made_of, other.manifest.lab.made_of
+        if one_lab != other_lab:
+            yield Note(
+                "joined-labs-differ",
+                f"the labs of {first.manifest.run} and {other.manifest.run} were made of different packages, or of"
+                f" what is not known: {one_lab}; {other_lab}",
+            )
         for host in sorted(set(first.facts) & set(other.facts)):
             one, another = first.facts[host], other.facts[host]
             differing = [name for name in fields if getattr(one, name) != getattr(another, name)]

@@ -83,6 +83,31 @@ options:
             C(files) (systems).
         type: dict
         default: {}
+      pinned:
+        description:
+          - The packages of a lock, each with C(name), C(version), C(architecture), C(sha256) and C(stanza). It is built
+            of these and of nothing else, and no mirror is asked.
+        type: list
+        elements: dict
+        default: []
+  anew:
+    description:
+      - Build also what is there. Refused where a lab stands on it.
+    type: bool
+    default: false
+  places:
+    description:
+      - Folders with kept packages beside C(packages/) of O(home), where O(images[].pinned) is looked for.
+    type: list
+    elements: path
+    default: []
+  there:
+    description:
+      - Folders of images that a lab stands on. One of them is used in place of an image that differs from it in nothing
+        but in what packages were pinned.
+    type: list
+    elements: path
+    default: []
 attributes:
   check_mode:
     support: full
@@ -131,6 +156,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.lab import (
     guest_image,
     image_build,
     node_image,
+    packages,
     systems_image,
 )
 
@@ -139,7 +165,7 @@ _MAKERS = {"guest": guest_image.make, "node": node_image.make, "systems": system
 _BUILD_MIB = {"guest": 1400, "node": 4000, "systems": 30}
 
 
-def _recipe(given: dict[str, t.Any]) -> image_build.Recipe:
+def _recipe(given: dict[str, t.Any], places: list[str]) -> image_build.Recipe:
     files = tuple(
         image_build.File(
             path=entry["path"],
@@ -161,10 +187,22 @@ def _recipe(given: dict[str, t.Any]) -> image_build.Recipe:
         hooks=tuple(given["hooks"]),
         size_mib=given["size_mib"] - 1 if given["kind"] == "node" else 0,
         settings=given["settings"],
+        pinned=tuple(_package(entry) for entry in given["pinned"]),
+        places=tuple(places) if given["pinned"] else (),
     )
 
 
-def _named(given: list[dict[str, t.Any]]) -> dict[str, image_build.Recipe]:
+def _package(entry: dict[str, t.Any]) -> packages.Package:
+    try:
+        return packages.Package(**entry)
+    except TypeError:
+        raise VcompareError(
+            f"A pinned package has the fields {', '.join(sorted(entry))}, and not those of a lock.",
+            "Write the lock again: vcompare lab lock.",
+        ) from None
+
+
+def _named(given: list[dict[str, t.Any]], places: list[str]) -> dict[str, image_build.Recipe]:
     """Return the recipes by the names of their images."""
     recipes: dict[str, image_build.Recipe] = {}
     for entry in given:
@@ -173,7 +211,7 @@ def _named(given: list[dict[str, t.Any]]) -> dict[str, image_build.Recipe]:
             raise VcompareError(
                 f"Two images would be called {name}.", "Give each a name of its own."
             )
-        recipes[name] = _recipe(entry)
+        recipes[name] = _recipe(entry, places)
     return recipes
 
 
@@ -200,25 +238,37 @@ def main() -> None:
                     "hooks": {"type": "list", "elements": "str", "default": []},
                     "size_mib": {"type": "int", "default": 8192},
                     "settings": {"type": "dict", "default": {}},
+                    "pinned": {"type": "list", "elements": "dict", "default": []},
                 },
             },
+            "anew": {"type": "bool", "default": False},
+            "there": {"type": "list", "elements": "path", "default": []},
+            "places": {"type": "list", "elements": "path", "default": []},
         },
         supports_check_mode=True,
     )
     begin = time.monotonic()
     folder = f"{module.params['home']}/images"
     try:
-        recipes = _named(module.params["images"])
+        anew = module.params["anew"]
+        places = [packages.store(module.params["home"]), *module.params["places"]]
+        recipes = _named(module.params["images"], places)
+        used = {
+            name: image
+            for name, recipe in recipes.items()
+            if (image := image_build.standing(module.params["there"], recipe)) is not None
+        }
         # A recipe that is asked for twice is built once.
         missing = list(
             {
                 recipe.key(): recipe
-                for recipe in recipes.values()
-                if image_build.cached(folder, recipe) is None
+                for name, recipe in recipes.items()
+                if name not in used
+                if anew or image_build.cached(folder, recipe) is None
             }.values()
         )
         if missing and not module.check_mode:
-            for release in sorted({recipe.release for recipe in missing}):
+            for release in sorted({recipe.release for recipe in missing if not recipe.pinned}):
                 apt.require_mirror(apt.sources(release), release)
             disk = sum(_BUILD_MIB[recipe.kind] for recipe in missing)
             capacity.require(
@@ -226,13 +276,14 @@ def main() -> None:
             )
             with concurrent.futures.ThreadPoolExecutor(max_workers=len(missing)) as pool:
                 builds = [
-                    pool.submit(image_build.build, folder, recipe, _MAKERS[recipe.kind])
+                    pool.submit(image_build.build, folder, recipe, _MAKERS[recipe.kind], anew)
                     for recipe in missing
                 ]
                 for build in builds:
                     build.result()
         images = {
-            name: image_build.cached(folder, recipe) or {} for name, recipe in recipes.items()
+            name: used.get(name) or image_build.cached(folder, recipe) or {}
+            for name, recipe in recipes.items()
         }
     except VcompareError as error:
         module.fail_json(**error.as_result())

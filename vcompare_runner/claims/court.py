@@ -32,8 +32,10 @@ class GateResult(t.Protocol):
 class Gates(t.Protocol):
     """What the gates say of a bundle (``gates.py``)."""
 
-    def refuses(self, scenario: str, arm: str, host: str) -> t.Sequence[GateResult]:
-        """Return the gates that refuse the figures of an arm in a scenario."""
+    def refuses(
+        self, scenario: str, arm: str, host: str, answers: bool = False
+    ) -> t.Sequence[GateResult]:
+        """Return the gates that refuse the figures of an arm in a scenario, or its answers that no speed decides."""
 
     def aa_noise(
         self, scenario: str, metric: str, variant: str | None = None, host: str | None = None
@@ -130,7 +132,7 @@ class Court:
             )
         try:
             pairs = comparisons.pair(
-                test, side.figures.values, other.figures.values if other else None
+                test, self._admitted(result, side), other.figures.values if other else None
             )
         except ValueError as error:
             return result.leave_open("refused", "unusable", str(error))
@@ -140,6 +142,17 @@ class Court:
             return self._apart(result)
         self._refuse(result, side, other)
         return result
+
+    def _admitted(self, result: Result, side: _Side) -> t.Mapping[int, float]:
+        """Return the figures of a side by block; without answers that a busy machine may have changed."""
+        values = side.figures.values
+        if result.test.comparison != "yes_no" or not result.test.hardware_speed:
+            return values
+        return {
+            block: value
+            for block, value in values.items()
+            if not self.bundle.unusable.get((block, str(result.host), result.arm))
+        }
 
     def _side(self, result: Result, arm: str, host: str) -> _Side | None:
         """Return the figures of one side, or note why there are none."""
@@ -195,7 +208,11 @@ class Court:
             for (_block, host, arm), why in self.bundle.unusable.items()
             if why and (arm, host) in sides
         ]
-        text = f"no block has a figure of both it and {result.test.against}"
+        text = (
+            f"no block has a figure of both it and {result.test.against}"
+            if result.test.against
+            else "no block has an answer of it"
+        )
         if refused:
             return result.leave_open(
                 "refused", _cause(refused), f"{text}: {words.reasons(refused)}"
@@ -218,7 +235,13 @@ class Court:
             for arm, host in sides:
                 if arm is not None and host is not None:
                     refusals += [
-                        gate.sentence for gate in self.gates.refuses(test.scenario, arm, host)
+                        gate.sentence
+                        for gate in self.gates.refuses(
+                            test.scenario,
+                            arm,
+                            host,
+                            answers=test.comparison == "yes_no" and not test.hardware_speed,
+                        )
                     ]
         if refusals:
             result.leave_open("refused", "gate", "; ".join(dict.fromkeys(refusals)))

@@ -14,7 +14,7 @@ import typing as t
 
 from ansible_collections.vcompare.lab.plugins.module_utils.experiments import host
 
-# The smallest size that both applications work with in every arm: a guest's kernel and initrd need most of it. With 96 MiB
+# The smallest size that both applications work with in every arm: a guest's kernel and initrd need most of it. With 96
 # one of ten machines lost redis to its own kernel's out-of-memory killer.
 SMALLEST_MIB = 128
 

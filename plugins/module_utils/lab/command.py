@@ -53,7 +53,7 @@ def run_bytes(
             # An empty input rather than the caller's: nothing may wait for a person.
             input=stdin or b"",
             cwd=cwd,
-            env={**os.environ, "PATH": _path(), "LC_ALL": "C.UTF-8", **(env or {})},
+            env={**os.environ, "PATH": search_path(), "LC_ALL": "C.UTF-8", **(env or {})},
         )
     except FileNotFoundError as exc:
         raise VcompareError(
@@ -75,7 +75,7 @@ def run_bytes(
     return done.stdout
 
 
-def _path() -> str:
+def search_path() -> str:
     """Where programs are looked for: a user who is not root has no system folders there, and may use their tools."""
     own = os.environ.get("PATH", "/usr/local/bin:/usr/bin:/bin")
     return f"{own}:/usr/local/sbin:/usr/sbin:/sbin"

@@ -25,16 +25,17 @@ from ansible_collections.vcompare.lab.plugins.module_utils.errors import Vcompar
 from ansible_collections.vcompare.lab.plugins.module_utils.lab import command, filesystem
 from ansible_collections.vcompare.lab.plugins.module_utils.lab.image_build import (
     EPOCH,
+    KERNEL_AT,
     Recipe,
     as_builder,
     debian_tar,
     make_initrd,
     remove_tree,
-    sha256,
     tree_kib,
     unpack,
     used_mib,
 )
+from ansible_collections.vcompare.lab.plugins.module_utils.lab.packages import sha256
 
 _DRIVERS = {
     "virtio": ("virtio_pci", "virtio_blk", "virtio_net"),
@@ -42,14 +43,13 @@ _DRIVERS = {
     "common": ("crc32c_generic", "ext4", "overlay"),
 }
 _ZSTD = b"\x28\xb5\x2f\xfd"
-_KERNEL_AT = "/vcompare-kernel"
 # By the tree's own apt: this machine's may know another release's kernels only.
 _KERNEL_HOOK = (
-    f'set -e; mkdir "$1"{_KERNEL_AT}; cd "$1"{_KERNEL_AT}; export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG"; '
+    f'set -e; mkdir "$1"{KERNEL_AT}; cd "$1"{KERNEL_AT}; export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG"; '
     "package=$(apt-cache depends --important linux-image-amd64 | sed -n 's/^ *Depends: *//p' | head -n 1); "
     'apt-get --quiet download "$package"'
 )
-_NO_KERNEL_HOOK = f'rm -r "$1"{_KERNEL_AT}'
+_NO_KERNEL_HOOK = f'rm -r "$1"{KERNEL_AT}'
 
 
 def make(recipe: Recipe, folder: str, work: str) -> dict[str, t.Any]:
@@ -59,14 +59,14 @@ def make(recipe: Recipe, folder: str, work: str) -> dict[str, t.Any]:
     """
     tar = os.path.join(work, "root.tar")
     tree = os.path.join(work, "root")
-    kernel_dir = work + _KERNEL_AT
+    kernel_dir = work + KERNEL_AT
     with_kernel = Recipe(
         **{
             **recipe.__dict__,
             # First, since hooks may take apt's lists away.
             "hooks": (
                 _KERNEL_HOOK,
-                f"copy-out {_KERNEL_AT} {work}",
+                f"copy-out {KERNEL_AT} {work}",
                 _NO_KERNEL_HOOK,
                 *recipe.hooks,
             ),

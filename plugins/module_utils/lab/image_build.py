@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fcntl
+import glob
 import hashlib
 import io
 import json
@@ -17,12 +18,15 @@ import tempfile
 import typing as t
 
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
-from ansible_collections.vcompare.lab.plugins.module_utils.lab import apt, command
+from ansible_collections.vcompare.lab.plugins.module_utils.lab import apt, command, packages
+from ansible_collections.vcompare.lab.plugins.module_utils.lab.packages import Package
 
 # Stamped on everything that is made, so that the same packages give the same bytes: 2025-01-01.
 EPOCH = 1735689600
 # Raised when a builder changes in a way that its recipe doesn't show.
-BUILDER = 6
+BUILDER = 7
+# Where a guest's kernel is fetched to, in the tree and beside it.
+KERNEL_AT = "/vcompare-kernel"
 _SUBDIRS = (
     "usr/share/doc/*",
     "usr/share/man/*",
@@ -54,6 +58,8 @@ class Recipe:
     :param hooks: shell lines that run at the end; ``$1`` is the tree.
     :param size_mib: size of its file system.
     :param settings: anything else that its builder reads.
+    :param pinned: the packages of a lock, which it is built of and of nothing else; empty: what the mirror has.
+    :param places: folders where those are kept.
     """
 
     kind: str
@@ -64,25 +70,47 @@ class Recipe:
     hooks: tuple[str, ...] = ()
     size_mib: int = 1024
     settings: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
+    pinned: tuple[Package, ...] = ()
+    places: tuple[str, ...] = ()
 
     def key(self) -> str:
-        """Name of its folder in the cache: the same recipe, the same folder."""
-        text = json.dumps([BUILDER, dataclasses.asdict(self)], sort_keys=True)
+        """Name of its folder in the cache: the same recipe of the same pinned packages, the same folder."""
+        values = dataclasses.asdict(dataclasses.replace(self, pinned=()))
+        del values["pinned"], values["places"]
+        if self.pinned:
+            values["pinned"] = packages.pins(self.pinned)
+        text = json.dumps([BUILDER, values], sort_keys=True)
         return f"{self.kind}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+    def plain_key(self) -> str:
+        """The same for recipes that differ in nothing but what packages are pinned."""
+        return dataclasses.replace(self, pinned=()).key()
 
 
 def cached(images: str, recipe: Recipe) -> dict[str, t.Any] | None:
     """The finished image of this recipe, or None."""
+    return _finished(os.path.join(images, recipe.key()))
+
+
+def standing(folders: t.Sequence[str], recipe: Recipe) -> dict[str, t.Any] | None:
+    """The image among those of a lab that is of this recipe, whatever packages were pinned for it, or None."""
+    found = (_finished(folder) for folder in folders)
+    return next((meta for meta in found if meta and meta.get("recipe") == recipe.plain_key()), None)
+
+
+def _finished(folder: str) -> dict[str, t.Any] | None:
     try:
-        with open(os.path.join(images, recipe.key(), "image.json"), encoding="utf-8") as text:
-            meta = json.load(text)
+        with open(os.path.join(folder, "image.json"), encoding="utf-8") as text:
+            return {**json.load(text), "folder": folder}
     except (OSError, ValueError):
         return None
-    return {**meta, "folder": os.path.join(images, recipe.key())}
 
 
 def build(
-    images: str, recipe: Recipe, make: t.Callable[[Recipe, str, str], dict[str, t.Any]]
+    images: str,
+    recipe: Recipe,
+    make: t.Callable[[Recipe, str, str], dict[str, t.Any]],
+    anew: bool = False,
 ) -> dict[str, t.Any]:
     """Make an image in a scratch folder and move it into the cache in one step.
 
@@ -90,27 +118,34 @@ def build(
     recipe takes away; two builds of one recipe wait for each other.
 
     :param make: gets the recipe, the scratch folder and a folder for trees; returns the meta data.
+    :param anew: whether one that is there is built again.
     """
     os.makedirs(images, mode=0o711, exist_ok=True)
     target = os.path.join(images, recipe.key())
     with open(target + ".lock", "w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        done = cached(images, recipe)
+        done = None if anew else cached(images, recipe)
         if done:
             return done
+        if anew:
+            _require_unused(os.path.dirname(images), target)
         scratch = target + ".partial"
         remove_tree(scratch)
-        remove_tree(target)
         os.mkdir(scratch, 0o711)
         work = os.path.join(scratch, "work")
         os.mkdir(work)
         try:
-            meta = make(recipe, scratch, work)
+            meta = {**make(recipe, scratch, work), "recipe": recipe.plain_key()}
+            if os.path.exists(f"{work}/{packages.AVAILABLE}"):
+                meta["made_of"] = packages.keep(
+                    os.path.dirname(images), work, scratch, also=(f"{work}{KERNEL_AT}",)
+                )
             remove_tree(work)
             with open(os.path.join(scratch, "image.json"), "w", encoding="utf-8") as text:
                 json.dump(meta, text, indent=1, sort_keys=True)
                 text.flush()
                 os.fsync(text.fileno())
+            remove_tree(target)
             os.rename(scratch, target)
         except BaseException:
             # Why the build failed matters more than what is left of it, which the next one takes away.
@@ -118,6 +153,19 @@ def build(
                 remove_tree(scratch)
             raise
     return {**meta, "folder": target}
+
+
+def _require_unused(home: str, folder: str) -> None:
+    """Refuse to make an image anew that the disks of a lab are based on."""
+    for path in sorted(glob.glob(os.path.join(home, "labs", "*", "state.json"))):
+        with contextlib.suppress(OSError, ValueError), open(path, encoding="utf-8") as text:
+            settings = json.load(text).get("settings") or {}
+            if folder in (settings.get("node_image"), settings.get("guest_image")):
+                name = os.path.basename(os.path.dirname(path))
+                raise VcompareError(
+                    f"The image {os.path.basename(folder)} can't be built anew: the lab {name} stands on it.",
+                    f"Take that lab away (vcompare lab down --lab {name}), or use another home (VCOMPARE_HOME).",
+                )
 
 
 def as_builder() -> list[str]:
@@ -140,7 +188,7 @@ def remove_tree(path: str) -> None:
 
 
 def debian_tar(recipe: Recipe, tar: str, work: str, *, keep_apt: bool) -> None:
-    """Make the root file system of a recipe as a tar archive, from this machine's own apt sources.
+    """Make the root file system of a recipe as a tar archive: from this machine's own apt sources, or what is pinned.
 
     :param keep_apt: whether the image keeps those sources and options, for machines that install more.
     :raises VcompareError: with the mirror's or dpkg's last lines.
@@ -150,8 +198,12 @@ def debian_tar(recipe: Recipe, tar: str, work: str, *, keep_apt: bool) -> None:
     overlay = os.path.join(work, "overlay.tar")
     with open(config, "w", encoding="utf-8") as text:
         text.write(apt.options() + 'APT::Install-Recommends "false";\n')
-    with open(sources, "w", encoding="utf-8") as text:
-        text.writelines(source.line() + "\n" for source in apt.sources(recipe.release))
+    fetched = own = [source.line() + "\n" for source in apt.sources(recipe.release)]
+    if recipe.pinned:
+        fetched = [packages.lay_out(recipe.places, recipe.pinned, f"{work}/repository") + "\n"]
+    for path, lines in ((sources, fetched), (f"{sources}.own", own)):
+        with open(path, "w", encoding="utf-8") as text:
+            text.writelines(lines)
     write_overlay(overlay, recipe.files)
     argv = [
         "mmdebstrap",
@@ -160,12 +212,18 @@ def debian_tar(recipe: Recipe, tar: str, work: str, *, keep_apt: bool) -> None:
         f"--include={','.join(recipe.packages)}",
     ]
     argv += [f"--aptopt={config}", *(f"--dpkgopt=path-exclude=/{path}" for path in _SUBDIRS)]
+    first, last = packages.hooks(work)
+    argv += first
     # A build that a power cut interrupts is begun anew.
     argv.append("--dpkgopt=force-unsafe-io")
     # The configuration of machines that boot must hold when their packages are configured (initrd, services).
     argv += [f"--essential-hook={line}" for line in (f"tar-in {overlay} /", *recipe.early_hooks)]
     argv += [f"--customize-hook={line}" for line in (f"tar-in {overlay} /", *recipe.hooks)]
-    if not keep_apt:
+    argv += last
+    if keep_apt:
+        # The same whether it was built of the mirror's packages or of kept ones.
+        argv.append(f"--customize-hook=upload {sources}.own /etc/apt/sources.list")
+    else:
         # A proxy's password or a company's mirror must not travel with an image.
         argv.append(
             '--customize-hook=rm -f "$1"/etc/apt/apt.conf.d/99mmdebstrap "$1"/etc/apt/sources.list'
@@ -272,12 +330,6 @@ def make_initrd(path: str, init: str, files: t.Mapping[str, bytes | str]) -> Non
     # Padded to four bytes: an instance's own small archive is appended to it.
     with open(path, "wb") as file:
         file.write(packed + b"\0" * (-len(packed) % 4))
-
-
-def sha256(path: str) -> str:
-    """Digest of a file."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def used_mib(tree_kib: int, spare: float) -> int:

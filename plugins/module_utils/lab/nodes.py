@@ -166,6 +166,12 @@ class NestedLab:
             if state.get("boot_id") == _boot_id()
             else "",
             "provisioned": bool(state.get("provisioned")),
+            "images": [
+                settings[f"{kind}_image"]
+                for settings in [state.get("settings") or {}]
+                for kind in ("guest", "node")
+                if f"{kind}_image" in settings
+            ],
             "nodes": nodes,
             "objects": self.journal.pending() if self.exists() else [],
             "private_key": f"{self.lab.keys}/id_ed25519",

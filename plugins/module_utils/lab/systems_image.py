@@ -12,7 +12,8 @@ import typing as t
 
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
 from ansible_collections.vcompare.lab.plugins.module_utils.lab import command
-from ansible_collections.vcompare.lab.plugins.module_utils.lab.image_build import Recipe, sha256
+from ansible_collections.vcompare.lab.plugins.module_utils.lab.image_build import Recipe
+from ansible_collections.vcompare.lab.plugins.module_utils.lab.packages import sha256
 
 
 def make(recipe: Recipe, folder: str, work: str) -> dict[str, t.Any]:

@@ -56,7 +56,7 @@ class Gates:
     noise: Interval | None = None
     refused: dict[tuple[str, str], str] = dataclasses.field(default_factory=dict)
 
-    def refuses(self, scenario: str, arm: str, host: str) -> list[Refusal]:
+    def refuses(self, scenario: str, arm: str, host: str, answers: bool = False) -> list[Refusal]:
         why = self.refused.get((scenario, arm))
         return [Refusal(why)] if why else []
 

@@ -18,12 +18,15 @@ from synthetic import METRICS, Synthetic, host_of, read_lines, write_lines
 from vcompare_runner import gate_limits as limits
 from vcompare_runner import words
 from vcompare_runner.bundle import Bundle, load_bundle
+from vcompare_runner.claims import comparisons
+from vcompare_runner.claims.court import Court
+from vcompare_runner.claims.schema import ClaimTest
 from vcompare_runner.clocks import rate
 from vcompare_runner.conditions import ControllerClock, HostClock
 from vcompare_runner.gates import Gates, judge_gates, reach
 from vcompare_runner.names import AGAIN, arm_order
 from vcompare_runner.report import build_report, write_report_of
-from vcompare_runner.statistics import Interval
+from vcompare_runner.statistics import Interval, analyse
 
 Record = dict[str, t.Any]
 Change = t.Callable[[Record], None]
@@ -469,3 +472,50 @@ def test_order_of_arms() -> None:
         "kvm",
         "kata",
     ]
+
+
+@pytest.mark.parametrize("speed", [False, True])
+def test_what_else_the_machine_did_refuses_figures_and_no_answers(
+    tmp_path: Path, speed: bool
+) -> None:
+    """An answer that no speed decides stays; one that it decides goes with the figures."""
+
+    def disturb(line: Record) -> None:
+        line["controller"] |= {"steal_s": 10.0}
+
+    folder = Synthetic(arms=("bare", "docker"), scenarios=("cpu",), blocks=3).write(tmp_path)
+    samples = read_lines(folder / "samples.jsonl")
+    answer = {"scenario": "two-kernels", "metric": "kernels_differ", "unit": "yes/no", "value": 0.0}
+    first = {
+        each["block"]: each | answer | {"direction": "higher", "iteration": 1}
+        for each in samples
+        if each["arm"] == "docker"
+    }
+    write_lines(folder / "samples.jsonl", [*samples, *first.values()])
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["profile"]["scenarios"].append("two-kernels")
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    bundle = load_bundle(chain_up(folder, disturb))
+    used = {
+        bundle.samples.keys[bundle.samples.series[index]].metric
+        for index in np.flatnonzero(bundle.samples.used)
+    }
+    assert used == {"kernels_differ"}
+    gates = judge_gates(bundle)
+    assert gates.refuses("two-kernels", "docker", "lab-linux")
+    assert gates.refuses("two-kernels", "docker", "lab-linux", answers=True) == []
+    test = ClaimTest(
+        name="share",
+        scenario="two-kernels",
+        metric="kernels_differ",
+        arms=["docker"],
+        comparison="yes_no",
+        direction="never",
+        why="a test's own",
+        hardware_speed=speed,
+    )
+    (result,) = Court(bundle, analyse(bundle), gates).test(test, "docker")
+    if result.open:
+        comparisons.decide(result)
+    assert result.outcome == ("refused" if speed else "holds")
+    assert "None" not in result.reason

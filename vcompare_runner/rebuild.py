@@ -1,0 +1,79 @@
+# vcompare_runner: copyright the vcompare contributors, GPL-3.0-or-later (see LICENSE)
+"""A lab written down, and built again from what was written: ``vcompare lab lock`` and ``vcompare lab rebuild``."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+from pathlib import Path
+
+from vcompare_runner import commands
+from vcompare_runner.errors import EXIT_OK, UsageError
+from vcompare_runner.terminal import say
+
+
+def lock(lab: str, output: Path, inventory: Path | None) -> int:
+    """Write the lock of a lab.
+
+    :raises UsageError: the file can't be written there.
+    """
+    target = output.expanduser().absolute()
+    if target.is_dir() or not target.parent.is_dir():
+        raise UsageError(
+            f"--output: {target} can't be written: "
+            + ("it is a folder" if target.is_dir() else f"there is no folder {target.parent}"),
+            "name a file in a folder that is there",
+        )
+    _outcome, code = commands.lab_play(
+        "lab_lock.yml", lab, None, inventory, vcompare_lock=str(target)
+    )
+    if code is None:
+        say(f"the lab {lab} is written down in {target}")
+    return EXIT_OK if code is None else code
+
+
+def rebuild(
+    lab: str, lock_file: Path, verify: bool, packages: t.Sequence[Path], inventory: Path | None
+) -> int:
+    """Destroy a lab, and build it from a lock.
+
+    :raises UsageError: the lock can't be read, or a folder is not there; nothing was destroyed.
+    """
+    source = lock_file.expanduser().absolute()
+    nodes = _nodes_of(source)
+    places = [place.expanduser().absolute() for place in packages]
+    for place in places:
+        if not place.is_dir():
+            raise UsageError(
+                f"--packages: there is no folder {place}", "name the folder packages of a home"
+            )
+    _outcome, code = commands.lab_play(
+        "lab_rebuild.yml",
+        lab,
+        None,
+        inventory,
+        nodes,
+        vcompare_lock=str(source),
+        vcompare_verify=verify,
+        vcompare_packages=[str(place) for place in places],
+    )
+    if code is None:
+        say(f"the lab {lab} is built from {source}" + (", and is what that says" if verify else ""))
+    return EXIT_OK if code is None else code
+
+
+def _nodes_of(source: Path) -> int:
+    """Return how many nodes the lab of a lock has.
+
+    :raises UsageError: it can't be read, or is no lock.
+    """
+    remedy = "write one with: vcompare lab lock"
+    try:
+        nodes = json.loads(source.read_text(encoding="utf-8"))["lab"]["nodes"]
+    except OSError as error:
+        raise UsageError(f"--lock: {source} can't be read: {error.strerror}", remedy) from None
+    except (ValueError, KeyError, TypeError):
+        raise UsageError(f"--lock: {source} is no lock of a lab", remedy) from None
+    if nodes not in (2, 3, 4):
+        raise UsageError(f"--lock: {source} is of a lab with {nodes!r} nodes", remedy)
+    return int(nodes)
