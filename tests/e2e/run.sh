@@ -38,8 +38,9 @@ interrupted() {
     [[ $(created_at) == "$before" ]] || { echo "the lab was made again instead of started from its snapshot" && return 1; }
 }
 
+# With a secret where inventories have theirs; see no_secret_is_kept.
 without_wrapper() {
-    "$playbook" playbooks/compare.yml -i inventories/nested -e vcompare_profile=smoke -e vcompare_blocks=1 \
+    "$playbook" -e "ansible_become_password=$VCOMPARE_E2E_CANARY" playbooks/compare.yml -i inventories/nested -e vcompare_profile=smoke -e vcompare_blocks=1 \
         -e vcompare_arms=bare,docker,xen-dom0 -e vcompare_scenarios=startup,syscall -e vcompare_keep_running=true &&
         "${bundle[@]}" "$(run_of "$mark")" --proven bare,docker,xen-dom0 --blocks 1
 }
@@ -53,7 +54,8 @@ broken_arm() {
         "${bundle[@]}" "$(run_of "$mark")" --proven bare,docker,kvm,xen-dom0 --refused xen-pv,xen-pvh --blocks 1
 }
 
-# Whatever is kept beside the lab's own folder may be handed on: neither its key nor our environment may be in it.
+# Whatever is kept beside the lab's own folder may be handed on: neither its key, nor our environment, nor a password of
+# the inventory may be in it.
 no_secret_is_kept() {
     local word found=0
     for word in "$VCOMPARE_E2E_CANARY" "$(sed -n 2p "$VCOMPARE_HOME/labs/default/keys/id_ed25519")"; do

@@ -47,6 +47,15 @@ def test_elapsed_counts_from_the_given_start(serve: Serve, address: str) -> None
     assert 100 < found.elapsed_s < 101
 
 
+def test_a_long_start_is_looked_at_less_often(serve: Serve, address: str) -> None:
+    port = serve(pong, 1.2)
+    found = Poller(address, port).wait(time.monotonic() - 100, 200)
+    # Half a second between looks, which is half a per cent of what it took by then.
+    assert 2 <= found.polls <= 5
+    assert found.elapsed_s > 101.2
+    assert found.last_gap_s < 0.01 * found.elapsed_s or found.starved
+
+
 @pytest.mark.parametrize(
     "reply",
     [
@@ -152,8 +161,8 @@ def test_an_error_of_our_own_is_raised_at_once() -> None:
 
 
 def test_a_starved_poller_says_so() -> None:
-    fine = readiness.Readiness(1.0, 200, 0.006, 0.004, 0)
-    starved = readiness.Readiness(1.0, 100, 0.2, 0.004, 0)
+    fine = readiness.Readiness(100.0, 200, 0.5, 0.5, 0, latest_s=0.006)
+    starved = readiness.Readiness(1.0, 100, 0.2, 0.004, 0, latest_s=0.196)
     assert not fine.starved
     assert starved.starved
     assert "starved: True" in starved.text()
