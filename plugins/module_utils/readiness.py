@@ -120,9 +120,7 @@ class Readiness:
         lines = [
             f"{field.name}: {getattr(self, field.name)!r}" for field in dataclasses.fields(self)
         ]
-        return "\n".join(
-            [*lines, f"starved: {self.starved} (a poll more than {STARVED_S} s late)"]
-        )
+        return "\n".join([*lines, f"starved: {self.starved} (a poll more than {STARVED_S} s late)"])
 
 
 @dataclasses.dataclass(slots=True)

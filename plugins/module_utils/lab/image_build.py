@@ -200,7 +200,10 @@ def debian_tar(recipe: Recipe, tar: str, work: str, *, keep_apt: bool) -> None:
         text.write(apt.options() + 'APT::Install-Recommends "false";\n')
     fetched = own = [source.line() + "\n" for source in apt.sources(recipe.release)]
     if recipe.pinned:
-        fetched = [packages.lay_out(recipe.places, recipe.pinned, f"{work}/repository") + "\n"]
+        fetched = [
+            packages.lay_out(recipe.places, recipe.pinned, f"{work}/repository", recipe.release)
+            + "\n"
+        ]
     for path, lines in ((sources, fetched), (f"{sources}.own", own)):
         with open(path, "w", encoding="utf-8") as text:
             text.writelines(lines)

@@ -195,10 +195,13 @@ def require(places: t.Sequence[str], packages: t.Sequence[Package]) -> dict[str,
     return found
 
 
-def lay_out(places: t.Sequence[str], packages: t.Sequence[Package], folder: str) -> str:
+def lay_out(
+    places: t.Sequence[str], packages: t.Sequence[Package], folder: str, release: str
+) -> str:
     """Lay out a repository of exactly these packages; return its line for a sources.list.
 
     :param folder: to make, where mmdebstrap can read.
+    :param release: Debian code name; mmdebstrap chooses what is required among packages of that name.
     :raises VcompareError: see :func:`require`.
     """
     found = require(places, packages)
@@ -215,6 +218,12 @@ def lay_out(places: t.Sequence[str], packages: t.Sequence[Package], folder: str)
     }
     with open(os.path.join(folder, "Packages"), "w", encoding="utf-8") as text:
         text.write("\n".join(index))
+    digest, size = sha256(f"{folder}/Packages"), os.path.getsize(f"{folder}/Packages")
+    with open(os.path.join(folder, "Release"), "w", encoding="utf-8") as text:
+        text.write(
+            f"Suite: {release}\nCodename: {release}\nDate: Wed, 01 Jan 2025 00:00:00 UTC\n"
+            f"SHA256:\n {digest} {size} Packages\n"
+        )
     # Each file was held against the lock's hash just now, which is more than a signature says.
     return f"deb [trusted=yes] copy://{os.path.abspath(folder)} ./"
 

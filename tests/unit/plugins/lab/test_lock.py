@@ -75,12 +75,18 @@ def test_a_package_that_the_index_does_not_know(tmp_path: Path, work: Path) -> N
         packages.keep(str(tmp_path), str(work), str(tmp_path))
 
 
+def _policy(apt: list[str]) -> str:
+    return subprocess.run(
+        ["apt-cache", *apt, "policy"], check=True, capture_output=True, text=True
+    ).stdout
+
+
 def test_apt_takes_exactly_what_was_laid_out(tmp_path: Path) -> None:
     one, path = deb("one", tmp_path)
     places = [str(tmp_path / "nowhere"), packages.store(str(tmp_path))]
     (tmp_path / "packages").mkdir()
     path.rename(tmp_path / "packages" / f"{one.sha256}.deb")
-    line = packages.lay_out(places, [one], str(tmp_path / "repository"))
+    line = packages.lay_out(places, [one], str(tmp_path / "repository"), "bookworm")
     root = tmp_path / "apt"
     for name in ("lists/partial", "archives/partial", "etc"):
         (root / name).mkdir(parents=True)
@@ -100,6 +106,8 @@ def test_apt_takes_exactly_what_was_laid_out(tmp_path: Path) -> None:
         ["apt-cache", *apt, "policy", "one"], check=True, capture_output=True, text=True
     ).stdout
     assert "Candidate: 1" in shown
+    # What mmdebstrap selects by.
+    assert "a=bookworm,n=bookworm" in _policy(apt)
     subprocess.run(["apt-get", *apt, "download", "one"], check=True, capture_output=True, cwd=root)
     assert packages.sha256(str(next(root.glob("one_*.deb")))) == one.sha256
 
