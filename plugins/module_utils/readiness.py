@@ -25,7 +25,7 @@ import time
 import typing as t
 
 INTERVAL_S = 0.004
-# A long start is looked at less often: what a look may be late by stays below this part of the figure, and on an emulated
+# A long start is looked at less often: what a look may be late by stays below this part of it, and on an emulated
 # host, where a look costs milliseconds, the instance gets what 250 of them a second would take.
 _PART = 0.005
 STARVED_S = 0.05
