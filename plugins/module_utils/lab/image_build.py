@@ -24,7 +24,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.lab.packages import P
 # Stamped on everything that is made, so that the same packages give the same bytes: 2025-01-01.
 EPOCH = 1735689600
 # Raised when a builder changes in a way that its recipe doesn't show.
-BUILDER = 7
+BUILDER = 8
 # Where a guest's kernel is fetched to, in the tree and beside it.
 KERNEL_AT = "/vcompare-kernel"
 _SUBDIRS = (
@@ -223,14 +223,16 @@ def debian_tar(recipe: Recipe, tar: str, work: str, *, keep_apt: bool) -> None:
     argv += [f"--essential-hook={line}" for line in (f"tar-in {overlay} /", *recipe.early_hooks)]
     argv += [f"--customize-hook={line}" for line in (f"tar-in {overlay} /", *recipe.hooks)]
     argv += last
+    # mmdebstrap writes what it was given to either of them.
+    argv.append(
+        '--customize-hook=rm -f "$1"/etc/apt/sources.list "$1"/etc/apt/sources.list.d/0000*'
+    )
     if keep_apt:
         # The same whether it was built of the mirror's packages or of kept ones.
         argv.append(f"--customize-hook=upload {sources}.own /etc/apt/sources.list")
     else:
         # A proxy's password or a company's mirror must not travel with an image.
-        argv.append(
-            '--customize-hook=rm -f "$1"/etc/apt/apt.conf.d/99mmdebstrap "$1"/etc/apt/sources.list'
-        )
+        argv.append('--customize-hook=rm -f "$1"/etc/apt/apt.conf.d/99mmdebstrap')
     argv.append(
         '--customize-hook=rm -rf "$1"/etc/ssh/ssh_host_* "$1"/var/cache/ldconfig; find "$1"/var/log -type f -delete'
     )
