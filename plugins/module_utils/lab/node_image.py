@@ -9,7 +9,7 @@ import os
 import typing as t
 
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
-from ansible_collections.vcompare.lab.plugins.module_utils.lab import command, filesystem
+from ansible_collections.vcompare.lab.plugins.module_utils.lab import command, filesystem, newc
 from ansible_collections.vcompare.lab.plugins.module_utils.lab.image_build import (
     EPOCH,
     Recipe,
@@ -46,6 +46,7 @@ def make(recipe: Recipe, folder: str, work: str) -> dict[str, t.Any]:
     os.unlink(tar)
     kernel = _newest(tree, "vmlinuz-")
     initrd = _newest(tree, "initrd.img-")
+    _without_traces(tree, initrd, work)
     uuid = filesystem.fixed_uuid(NAME)
     _write(tree, "boot/grub/grub.cfg", _GRUB_CFG.format(uuid=uuid, kernel=kernel, initrd=initrd))
     _write(
@@ -83,6 +84,30 @@ def make(recipe: Recipe, folder: str, work: str) -> dict[str, t.Any]:
         "kernel": kernel.removeprefix("vmlinuz-"),
         "disk_mib": recipe.size_mib,
     }
+
+
+def _without_traces(tree: str, initrd: str, work: str) -> None:
+    """Take out what building left that would differ in the next build of the same packages."""
+    path = os.path.join(tree, "boot", initrd)
+    packed = command.run_bytes([*as_builder(), "cat", path], "reading the node's initrd")
+    archive = command.run_bytes(["gzip", "-dc"], "unpacking the node's initrd", stdin=packed)
+    packed = command.run_bytes(
+        ["gzip", "-9n"], "packing the node's initrd", stdin=newc.timeless(archive, EPOCH)
+    )
+    own = os.path.join(work, "initrd")
+    with open(own, "wb") as file:
+        file.write(packed)
+    # GRUB's package asks debconf with the name of a scratch file, which debconf keeps.
+    script = """
+        cat "$2" > "$1"/boot/"$3"
+        sed -i 's|/tmp/grub\\.[A-Za-z0-9]*|/tmp/grub|' "$1"/var/cache/debconf/config.dat
+        rm -f "$1"/var/cache/debconf/*-old
+    """
+    command.run(
+        [*as_builder(), "sh", "-ec", script, "sh", tree, own, initrd],
+        "taking the traces of its build out of the node image",
+    )
+    os.unlink(own)
 
 
 def _newest(tree: str, prefix: str) -> str:
