@@ -8,7 +8,6 @@ import os
 import subprocess
 
 import pytest
-
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
 from ansible_collections.vcompare.lab.plugins.module_utils.lab.newc import timeless
 
