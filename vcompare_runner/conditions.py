@@ -22,6 +22,9 @@ if t.TYPE_CHECKING:
 
 Place = tuple[int, str, str]
 
+# In the control domain of a Xen, its own guests are what the time was stolen for.
+_OWN_GUESTS = "xen-"
+
 RESOURCES = ("cpu", "io", "memory")
 
 
@@ -144,6 +147,23 @@ def noisy(blocks: t.Sequence[BlockLine]) -> dict[Place, str]:
     return found
 
 
+def stolen(blocks: t.Sequence[BlockLine]) -> dict[Place, float]:
+    """Return how much CPU time was stolen in an arm's turn at most, as a share, by (block, host, arm).
+
+    The host's over the turn, and over the whole block that of the machine which carries the nodes: where
+    that carries the host, its turns are not told apart.
+    """
+    shares: dict[Place, float] = {}
+    for block in blocks:
+        below = (block.controller.steal_share if block.controller else None) or 0.0
+        for outcome in block.arms:
+            own = outcome.conditions.steal_share if outcome.conditions else None
+            if own is None or outcome.arm.startswith(_OWN_GUESTS):
+                own = 0.0
+            shares[block.block, block.host, outcome.arm] = max(own, below)
+    return shares
+
+
 def _usual_pressure(blocks: t.Sequence[BlockLine]) -> dict[tuple[str, str, str], float]:
     """Return the median share of each (host, arm, resource), where there are enough turns."""
     seen: dict[tuple[str, str, str], list[float]] = {}
@@ -196,8 +216,7 @@ def _judge_arm(
     quiet = conditions.quiet_cpus
     yield result(gates.QUIET, quiet, f"{_cpus(quiet)} of the host were busy before the turn")
     steal = conditions.steal_share
-    # In the control domain of a Xen, its own guests are what the time was stolen for.
-    own = "under Xen, time goes to its own guests" if arm.startswith("xen-") else ""
+    own = "under Xen, time goes to its own guests" if arm.startswith(_OWN_GUESTS) else ""
     yield result(gates.STEAL, steal, f"{_percent(steal)} of the CPU time was stolen", own)
     swapped = conditions.swapped_pages
     pages = None if swapped is None else float(swapped)

@@ -12,9 +12,10 @@ created_at() { .venv/bin/python -c 'import json, sys; print(json.load(open(sys.a
 
 run_of() { find "$VCOMPARE_HOME/runs" -mindepth 1 -maxdepth 1 -newer "$1" | sort | tail -n 1; }
 
+# Whatever a comparison ended with is for the bundle to judge: a busy machine below makes it 3.
 from_nothing() {
-    "$vcompare" compare --profile smoke --seed 7 &&
-        "${bundle[@]}" "$(run_of "$mark")" --proven "$all" --blocks 2
+    "$vcompare" compare --profile smoke --seed 7 --blocks 1
+    "${bundle[@]}" --ended $? "$(run_of "$mark")" --proven "$all" --blocks 1
 }
 
 # The report of an interrupted and resumed run must have every block once.
@@ -33,8 +34,8 @@ interrupted() {
     code=$?
     ((code == 130)) || { echo "ended with $code instead of 130" && return 1; }
     "$vcompare" lab status || return 1
-    "$vcompare" compare --resume "$(basename "$run")" &&
-        "${bundle[@]}" "$run" --proven bare,docker --blocks 2 || return 1
+    "$vcompare" compare --resume "$(basename "$run")"
+    "${bundle[@]}" --ended $? "$run" --proven bare,docker --blocks 2 || return 1
     [[ $(created_at) == "$before" ]] || { echo "the lab was made again instead of started from its snapshot" && return 1; }
 }
 

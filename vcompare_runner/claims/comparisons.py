@@ -181,8 +181,10 @@ def half_margin_log(test: ClaimTest, level: float | None) -> float | None:
     """Return half of the margin on the log scale: how wide an A/A comparison may be at most.
 
     :param level: median figure of the other side, by which a difference becomes a ratio.
-    :returns: ``None`` where it can't be said (a difference without a level).
+    :returns: ``None`` where it can't be said (a difference without a level, an answer).
     """
+    if test.comparison == "yes_no":
+        return None
     if test.comparison == "difference":
         if level is None or level <= 0:
             return None

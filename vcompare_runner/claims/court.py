@@ -9,12 +9,13 @@ import typing as t
 
 import numpy as np
 
-from vcompare_runner import words
+from vcompare_runner import conditions, words
 from vcompare_runner.bundle import Bundle, usable_arms
 from vcompare_runner.claims import comparisons, sentences
 from vcompare_runner.claims.bands import Held, Kind, find, hold
 from vcompare_runner.claims.comparisons import Result
 from vcompare_runner.claims.schema import ClaimTest
+from vcompare_runner.gate_limits import MOST_REFUSED
 from vcompare_runner.integrity import NOT_AS_WRITTEN
 from vcompare_runner.names import AGAIN, BARE, NESTED_TCG
 from vcompare_runner.samples import NO_REASON, OK
@@ -77,6 +78,7 @@ class Court:
                     self.hosts[outcome.arm].append(block.host)
         self.substrates = bundle.substrates
         self.troubles = _troubles(bundle)
+        self.stolen = conditions.stolen(bundle.blocks)
         # What bare is measured in: elsewhere it has no noise of its own, and the interval is all that is known.
         self.bare_in = {
             (key.scenario, key.metric, key.variant)
@@ -130,10 +132,12 @@ class Court:
                 "unusable",
                 f"the margin is in {test.unit}, the figures are in {side.unit}",
             )
+        values = self._admitted(result, side)
+        quiet = self._not_stolen(result, values, other)
+        if len(values) - len(quiet) > MOST_REFUSED * len(values):
+            return self._stolen(result, values, other)
         try:
-            pairs = comparisons.pair(
-                test, self._admitted(result, side), other.figures.values if other else None
-            )
+            pairs = comparisons.pair(test, quiet, other.figures.values if other else None)
         except ValueError as error:
             return result.leave_open("refused", "unusable", str(error))
         comparisons.estimate(result, pairs)
@@ -153,6 +157,37 @@ class Court:
             for block, value in values.items()
             if not self.bundle.unusable.get((block, str(result.host), result.arm))
         }
+
+    def _not_stolen(
+        self, result: Result, values: t.Mapping[int, float], other: _Side | None
+    ) -> t.Mapping[int, float]:
+        """Leave out blocks in which so much CPU time was stolen that it could have made the margin.
+
+        Half of the margin is left to it, as to the noise: what is stolen slows a turn down by as much, and
+        changes its ratio to another turn by no more than that.
+        """
+        limit = comparisons.half_margin_log(result.test, other.figures.median if other else None)
+        if limit is None:
+            return values
+        return {
+            block: value
+            for block, value in values.items()
+            if -math.log1p(-self._share_stolen(result, block)) <= limit
+        }
+
+    def _share_stolen(self, result: Result, block: int) -> float:
+        """Return how much was stolen in a block from either side of a test, at most; a share below 1."""
+        sides = ((result.host, result.arm), (result.against_host, result.test.against))
+        shares = [self.stolen.get((block, str(host), str(arm)), 0.0) for host, arm in sides]
+        return min(max(shares), 0.99)
+
+    def _stolen(self, result: Result, values: t.Mapping[int, float], other: _Side | None) -> Result:
+        """Refuse a test of which more than half of the blocks had too much stolen."""
+        limit = comparisons.half_margin_log(result.test, other.figures.median if other else None)
+        worst = max(self._share_stolen(result, block) for block in values)
+        return result.leave_open(
+            "refused", "gate", sentences.too_much_stolen(worst, -math.expm1(-(limit or 0.0)))
+        )
 
     def _side(self, result: Result, arm: str, host: str) -> _Side | None:
         """Return the figures of one side, or note why there are none."""

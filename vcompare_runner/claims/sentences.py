@@ -103,6 +103,14 @@ def too_noisy(low: float, high: float, limit: float) -> str:
     )
 
 
+def too_much_stolen(worst: float, limit: float) -> str:
+    """Say that other machines used so much of the CPU time that it could be the margin itself."""
+    return (
+        f"too much CPU time was stolen for this margin: up to {worst:.1%}, and half of the margin "
+        f"allows {limit:.1%}"
+    )
+
+
 def lacking(results: t.Sequence[Result]) -> list[Result]:
     """Return the tests that a claim needs and that no arm has an answer to."""
     answered = {r.test.name for r in results if r.outcome in ("holds", "fails")}

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from chained import chain_up
 from synthetic import METRICS, Synthetic, read_lines, write_lines
 
 from vcompare_runner.bundle import load_bundle
@@ -389,6 +390,29 @@ def test_a_gate_refuses_either_side(tmp_path: Path, side: str) -> None:
     assert claim["verdict"] == "REFUSED"
     assert (result["outcome"], other["outcome"]) == ("refused", "holds")
     assert "12% of its time was stolen" in claim["sentence"]
+
+
+def stealing(folder: Path, share: float, blocks: int) -> Path:
+    """Have a part of the CPU time of the machine below stolen in the first blocks."""
+
+    def change(line: dict[str, t.Any]) -> None:
+        below = line["controller"]
+        stolen = share if line["block"] <= blocks else 0.0
+        below["steal_s"] = stolen * below["wall_s"] * below["cpus"]
+
+    return chain_up(folder, change)
+
+
+def test_stolen_time_refuses_what_it_could_have_made(tmp_path: Path) -> None:
+    """4% of the time can make a margin of 5%, and not one of a factor of 2; neither can it where it came seldom."""
+    tests = catalogue(near(margin=1.05), STARTS)
+    claim, (close, start) = verdict(stealing(synthetic().write(tmp_path / "a"), 0.04, 10), tests)
+    assert (close["outcome"], close["cause"]) == ("refused", "gate")
+    assert "up to 4.0%, and half of the margin allows 2.4%" in claim["sentence"]
+    assert start["outcome"] == "holds"
+    _claim, (close, start) = verdict(stealing(synthetic().write(tmp_path / "b"), 0.04, 4), tests)
+    assert close["outcome"] == "holds" and close["blocks"] == [5, 6, 7, 8, 9, 10]
+    assert len(start["blocks"]) == 10
 
 
 def test_units_that_differ_are_not_compared(tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def test_nothing_is_refused_where_nothing_is_wrong(tmp_path: Path) -> None:
     ("name", "change"),
     [
         (limits.QUIET, {"quiet_cpus": 0.8}),
-        (limits.STEAL, {"steal_s": 1.0}),
+        (limits.STEAL, {"steal_s": 3.0}),
         (limits.SWAP, {"swapped_pages": 3}),
         (f"{limits.PRESSURE}-memory", {"memory": 0.5}),
         (f"{limits.PRESSURE}-cpu", {"cpu": 6.0}),
@@ -172,7 +172,7 @@ def test_what_an_arm_always_waits_is_its_own(tmp_path: Path) -> None:
     ("name", "change"),
     [
         (limits.FOREIGN, {"busy_foreign_cpus": 0.9}),
-        (limits.CONTROLLER_STEAL, {"steal_s": 10.0}),
+        (limits.CONTROLLER_STEAL, {"steal_s": 20.0}),
         (limits.CONTROLLER_SWAP, {"swapped_pages": 5000}),
         (limits.CONTROLLER_PRESSURE, {"pressure_s": {"cpu": 1.0, "io": 0.0, "memory": 9.0}}),
     ],
@@ -481,7 +481,7 @@ def test_what_else_the_machine_did_refuses_figures_and_no_answers(
     """An answer that no speed decides stays; one that it decides goes with the figures."""
 
     def disturb(line: Record) -> None:
-        line["controller"] |= {"steal_s": 10.0}
+        line["controller"] |= {"steal_s": 20.0}
 
     folder = Synthetic(arms=("bare", "docker"), scenarios=("cpu",), blocks=3).write(tmp_path)
     samples = read_lines(folder / "samples.jsonl")
