@@ -18,6 +18,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import secrets
 import typing as t
 from pathlib import Path
@@ -28,6 +29,7 @@ SCHEMA = 1
 _FOLDERS = ("facts", "raw", "events", "report")
 _LINES = ("samples.jsonl", "proofs.jsonl", "blocks.jsonl")
 _JOURNAL = "events/append.json"
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 Record = dict[str, t.Any]
 
@@ -366,9 +368,11 @@ def _as_lines(records: t.Iterable[Record]) -> bytes:
 
 
 def file_name(host: str) -> str:
-    """A host's name as part of a file name."""
-    safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in host).lstrip(".")
-    return safe or "_"
+    """A host's name as a file name: its own where it can be, else another that no other host has."""
+    if _PLAIN.fullmatch(host):
+        return host
+    safe = re.sub(r"[^A-Za-z0-9_.-]", "_", host[:40])
+    return f"_{safe}.{hashlib.sha256(host.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}"
 
 
 def _comparable(there: Record, wanted: Record) -> t.Iterator[tuple[str, t.Any, t.Any]]:

@@ -1,0 +1,165 @@
+#!/usr/bin/env bash
+# Faults of a lab that runs, and of a comparison in it: daemons and nodes are killed, connections cut, files truncated,
+# clocks set, disks filled. After each, the next command has to go on, and no finished block may be lost.
+# usage: VCOMPARE_TEST_FAULTS="node_killed disk_of_bundle" chooses among them. Needs root: a daemon of this machine is killed
+# (libvirt's, whose machines go on without it), and small file systems are mounted.
+source "$(dirname "${BASH_SOURCE[0]}")/../lab.sh"
+
+readonly vcompare=.venv/bin/vcompare
+readonly short=(--profile smoke --scenarios "startup,cpu" --keep-running)
+work=$(mktemp -d "$VCOMPARE_TEST_WORK/faults.XXXXXX")
+mounted=()
+clear_up() {
+    local folder
+    for folder in "${mounted[@]}"; do mountpoint -q "$folder" && umount "$folder"; done
+}
+trap clear_up EXIT
+trap 'exit 130' INT TERM
+
+node() { .venv/bin/ansible "$1" -i inventories/nested -b -m ansible.builtin.shell -a "$2"; }
+runs() { find "$VCOMPARE_HOME/runs" -mindepth 1 -maxdepth 1 -newer "$1" | sort | tail -n 1; }
+domain() { virsh -q list --name | grep -E -- "-$1\$"; }
+
+# struck FAULT CODE BLOCKS MAY_FAIL ARMS: the fault strikes a comparison once its first block is on the controller's disk.
+# It may end as CODE says (a pattern); where that is no success it is resumed, after FAULT_mended where there is such.
+struck() {
+    local fault=$1 expected=$2 blocks=$3 may_fail=$4 arms=$5 mark code run process
+    mark=$(mktemp "$work/mark.XXXXXX")
+    sleep 1.1
+    "$vcompare" compare "${short[@]}" --blocks "$blocks" --arms "$arms" &
+    process=$!
+    until run=$(runs "$mark") && [[ -s $run/blocks.jsonl ]]; do
+        kill -0 "$process" 2>/dev/null || { echo "it ended before its first block" && return 1; }
+        sleep 1
+    done
+    mkdir -p "$work/$fault"
+    cp "$run"/*.jsonl "$work/$fault/"
+    echo "-- $fault"
+    "$fault" "$run" || { kill -INT "$process"; wait "$process"; echo "the fault could not be made"; return 1; }
+    wait "$process"
+    code=$?
+    echo "-- ended with $code"
+    [[ $code =~ ^($expected)$ ]] || { echo "ended with $code instead of $expected" && return 1; }
+    if declare -F "${fault}_mended" >/dev/null; then "${fault}_mended" "$run" || return 1; fi
+    if ((code != 0 && code != 3)); then
+        "$vcompare" compare --resume "$(basename "$run")" --keep-running
+        code=$?
+        ((code == 0 || code == 3)) || { echo "--resume ended with $code" && return 1; }
+    fi
+    .venv/bin/python tests/faults/kept.py "$run" --before "$work/$fault" --blocks "$blocks" --may-fail "$may_fail"
+}
+
+# -- what strikes a comparison
+
+dockerd_dies() { node lab-linux 'pkill -KILL -x dockerd'; }
+libvirtd_dies() { node lab-linux 'pkill -KILL -x libvirtd'; }
+# Its machine goes with it, and so does whatever was measured there.
+node_dies() { local name; name=$(domain lab-linux) && virsh -q destroy "$name"; }
+# Only connections to this home's nodes: each names a file of it.
+connection_dies() { pkill -KILL -f "^(ssh|/usr/bin/ssh) .*$VCOMPARE_HOME/"; }
+clock_jumps() { node lab-linux 'date -s "+1 hour"'; }
+clock_jumps_mended() { node lab-linux 'date -s "-1 hour"'; }
+# As a controller that lost its power may leave them. The lines that are whole were there before.
+files_are_cut() {
+    local name
+    # The command itself first, at once, and with all that it started.
+    kill_all || return 1
+    cp "$1"/*.jsonl "$work/files_are_cut/"
+    for name in samples blocks proofs; do printf '{"schema": 1, "block": 2, "ho' >>"$1/$name.jsonl"; done
+}
+kill_all() { pkill -KILL -f "^[^ ]*python[^ ]* .*(vcompare compare|ansible-playbook) .*$VCOMPARE_HOME|vcompare compare --profile smoke"; }
+disk_of_bundle_fills() { dd if=/dev/zero of="$VCOMPARE_HOME/runs/filler" bs=64k status=none 2>/dev/null; [[ -e $VCOMPARE_HOME/runs/filler ]]; }
+disk_of_bundle_fills_mended() { rm -f "$VCOMPARE_HOME/runs/filler"; }
+
+# small FOLDER MIB: a small file system for it, with what was there.
+small() {
+    local folder=$1
+    mkdir -p "$folder"
+    mount -t tmpfs -o "size=${2}m,mode=0700" vcompare-fault "$folder" || return 1
+    mounted+=("$folder")
+}
+
+disk_of_bundle() {
+    mv "$VCOMPARE_HOME/runs" "$work/runs" 2>/dev/null
+    small "$VCOMPARE_HOME/runs" 24 || return 1
+    struck disk_of_bundle_fills "1" 2 "" bare,docker
+    local code=$?
+    umount "$VCOMPARE_HOME/runs"
+    rmdir "$VCOMPARE_HOME/runs"
+    [[ ! -d $work/runs ]] || mv "$work/runs" "$VCOMPARE_HOME/runs"
+    return $code
+}
+
+# -- what strikes a lab
+
+# The lab server's own daemon: the machines go on, and the next command has it again.
+libvirtd_of_the_server() {
+    local before after
+    before=$(pgrep -f "guest=$(domain lab-linux)") || return 1
+    pkill -KILL -x libvirtd
+    "$vcompare" lab up || return 1
+    after=$(pgrep -f "guest=$(domain lab-linux)")
+    [[ $before == "$after" ]] || { echo "the node was started again: $before, $after" && return 1; }
+}
+
+node_killed() {
+    pkill -KILL -f "qemu-system.*$(domain lab-xen)" || return 1
+    sleep 2
+    "$vcompare" lab status | grep -E '^lab-xen +running' && { echo "it is said to run" && return 1; }
+    "$vcompare" lab up && "$vcompare" lab status | grep -E '^lab-xen +running'
+}
+
+# An image that is begun when the disk is full: the first reason is said, nothing half made is kept, and then it is built.
+disk_of_image() {
+    local home=$work/small code
+    small "$home" 600 || return 1
+    # Asked for room before anything is made.
+    VCOMPARE_HOME=$home "$vcompare" lab up >"$work/refused.log" 2>&1
+    code=$?
+    cat "$work/refused.log"
+    ((code == 2 || code == 1)) || return 1
+    grep -qi "disk" "$work/refused.log" || { echo "it does not speak of the disk" && return 1; }
+    ! find "$home/images" "$home/labs" -mindepth 1 2>/dev/null | grep . || { echo "something was made" && return 1; }
+    # And filled by somebody else in the middle.
+    VCOMPARE_HOME=$home .venv/bin/ansible-playbook -i localhost, tests/faults/images.yml -e "vcompare_home=$home" >"$work/full.log" 2>&1
+    code=$?
+    tail -n 25 "$work/full.log"
+    ((code != 0)) || { echo "an image was built on a full disk" && return 1; }
+    grep -qi "no space left" "$work/full.log" || { echo "it does not say that the disk is full" && return 1; }
+    ! find "$home/images" -mindepth 1 -maxdepth 1 -type d | grep . || { echo "something half made is kept" && return 1; }
+}
+
+# Overlays and snapshots of a lab that comes up lie in its folder.
+disk_of_lab() {
+    local code
+    "$vcompare" lab down --lab narrow || return 1
+    mkdir -p "$VCOMPARE_HOME/labs"
+    small "$VCOMPARE_HOME/labs/narrow" 48 || return 1
+    "$vcompare" lab up --lab narrow >"$work/narrow.log" 2>&1
+    code=$?
+    tail -n 15 "$work/narrow.log"
+    ((code != 0)) || { echo "a lab came up on a full disk" && return 1; }
+    grep -qiE "space|disk|full" "$work/narrow.log" || { echo "it does not speak of the disk" && return 1; }
+    "$vcompare" lab down --lab narrow || return 1
+    ! virsh -q list --all --name | grep narrow || { echo "machines are left" && return 1; }
+}
+
+readonly all=(libvirtd_of_the_server dockerd libvirtd connection clock files node disk_of_bundle node_killed disk_of_image disk_of_lab)
+read -ra chosen <<<"${VCOMPARE_TEST_FAULTS:-${all[*]}}"
+is_chosen() { [[ " ${chosen[*]} " == *" $1 "* ]]; }
+fault() { is_chosen "$1" && step "$2" "${@:3}"; }
+
+step "the lab is up" "$vcompare" lab up || { finish; exit 1; }
+fault libvirtd_of_the_server "libvirt's daemon of the lab server is killed" libvirtd_of_the_server
+fault dockerd "Docker's daemon is killed in a comparison" struck dockerd_dies "0|3" 3 docker bare,docker
+fault libvirtd "libvirt's daemon of a node is killed in a comparison" struck libvirtd_dies "0|3" 3 kvm bare,kvm
+fault connection "the connections are cut in a comparison" struck connection_dies "0|1|3" 2 bare,docker bare,docker
+fault clock "a node's clock jumps in a comparison" struck clock_jumps "0|3" 2 "" bare,docker
+fault files "a comparison is killed, and the ends of its files are cut" struck files_are_cut "137|1|130" 2 "" bare,docker
+fault disk_of_bundle "the disk of the bundle is full" disk_of_bundle
+fault node "a node is killed in a comparison" struck node_dies "1" 2 "" bare,docker
+fault node_killed "a node is killed" node_killed
+fault disk_of_image "the disk is full when an image is built" disk_of_image
+fault disk_of_lab "the disk is full when a lab comes up" disk_of_lab
+step "the lab is taken away" "$vcompare" lab down
+finish
