@@ -1,6 +1,6 @@
 # Copyright: the vcompare contributors
 # GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Holds a run that a fault struck against what it had before: no finished block may be lost, and none be there twice."""
+"""Holds a run that a fault struck against what it had before: no finished block may be lost or be there twice."""
 
 from __future__ import annotations
 
