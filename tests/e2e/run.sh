@@ -62,8 +62,10 @@ no_secret_is_kept() {
     for word in "$VCOMPARE_E2E_CANARY" "$(sed -n 2p "$VCOMPARE_HOME/labs/default/keys/id_ed25519")"; do
         ((${#word} > 20)) || { echo "there is nothing to look for" && return 1; }
         # The key itself is looked for where it must be, too: a search that finds nothing anywhere would prove nothing.
-        grep -rlF -- "$word" "$VCOMPARE_HOME/runs" "$VCOMPARE_HOME/logs" "$VCOMPARE_HOME"/*.jsonl \
-            "$VCOMPARE_HOME/labs/default/journal.jsonl" "$VCOMPARE_HOME/labs/default/state.json" 2>/dev/null && found=1
+        # Guest images are handed on, too; a node's keeps what this machine's apt needs, and stays in its home.
+        grep -rlF -- "$word" "$VCOMPARE_HOME/runs" "$VCOMPARE_HOME/logs" "$VCOMPARE_HOME"/*.jsonl "$VCOMPARE_HOME"/images/guest-* \
+            "$VCOMPARE_HOME"/images/*/*.json "$VCOMPARE_HOME/labs/default/journal.jsonl" \
+            "$VCOMPARE_HOME/labs/default/state.json" 2>/dev/null && found=1
     done
     grep -qF -- "$word" "$VCOMPARE_HOME/labs/default/keys/id_ed25519" || found=1
     ((found == 0))
@@ -84,6 +86,10 @@ refused_before_anything() {
 
 VCOMPARE_E2E_CANARY=canary-$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
 export VCOMPARE_E2E_CANARY
+# The password of a proxy, in apt's settings: for a host that there is not, so that it is read and never used.
+APT_CONFIG=$VCOMPARE_TEST_WORK/apt.conf
+printf 'Acquire::http::Proxy::proxied.invalid "http://user:%s@proxy.invalid:3128";\n' "$VCOMPARE_E2E_CANARY" >"$APT_CONFIG"
+export APT_CONFIG
 mark=$(mktemp "$VCOMPARE_TEST_WORK/mark.XXXXXX")
 next() { touch "$mark" && sleep 1.1; }
 
