@@ -26,7 +26,7 @@ struck() {
     local fault=$1 expected=$2 blocks=$3 may_fail=$4 arms=$5 mark code run process
     mark=$(mktemp "$work/mark.XXXXXX")
     sleep 1.1
-    "$vcompare" compare "${short[@]}" --blocks "$blocks" --arms "$arms" &
+    VCOMPARE_FAULT_TEST=1 "$vcompare" compare "${short[@]}" --blocks "$blocks" --arms "$arms" &
     process=$!
     until run=$(runs "$mark") && [[ -s $run/blocks.jsonl ]]; do
         kill -0 "$process" 2>/dev/null || { echo "it ended before its first block" && return 1; }
@@ -59,15 +59,24 @@ node_dies() { local name; name=$(domain lab-linux) && virsh -q destroy "$name"; 
 connection_dies() { pkill -KILL -f "^(ssh|/usr/bin/ssh) .*$VCOMPARE_HOME/"; }
 clock_jumps() { node lab-linux 'date -s "+1 hour"'; }
 clock_jumps_mended() { node lab-linux 'date -s "-1 hour"'; }
-# As a controller that lost its power may leave them. The lines that are whole were there before.
-files_are_cut() {
-    local name
-    # The command itself first, at once, and with all that it started.
-    kill_all || return 1
-    cp "$1"/*.jsonl "$work/files_are_cut/"
+# As a machine that is controller and lab server leaves it when it loses its power: nothing runs, and the last line of each
+# file is half written. What was whole was there before.
+power_fails() {
+    local name pid
+    for pid in $(marked); do kill -KILL "$pid" 2>/dev/null; done
+    pkill -KILL -f "guest=$(domain lab-linux)"
+    pkill -KILL -f "guest=$(domain lab-xen)"
+    pkill -KILL -x libvirtd
+    cp "$1"/*.jsonl "$work/power_fails/"
     for name in samples blocks proofs; do printf '{"schema": 1, "block": 2, "ho' >>"$1/$name.jsonl"; done
 }
-kill_all() { pkill -KILL -f "^[^ ]*python[^ ]* .*(vcompare compare|ansible-playbook) .*$VCOMPARE_HOME|vcompare compare --profile smoke"; }
+# What the comparison started, by what it has in its environment.
+marked() {
+    local folder
+    for folder in /proc/[0-9]*; do
+        ! grep -qsz '^VCOMPARE_FAULT_TEST=1$' "$folder/environ" || echo "${folder#/proc/}"
+    done
+}
 disk_of_bundle_fills() { dd if=/dev/zero of="$VCOMPARE_HOME/runs/filler" bs=64k status=none 2>/dev/null; [[ -e $VCOMPARE_HOME/runs/filler ]]; }
 disk_of_bundle_fills_mended() { rm -f "$VCOMPARE_HOME/runs/filler"; }
 
@@ -144,7 +153,7 @@ disk_of_lab() {
     ! virsh -q list --all --name | grep narrow || { echo "machines are left" && return 1; }
 }
 
-readonly all=(libvirtd_of_the_server dockerd libvirtd connection clock files node disk_of_bundle node_killed disk_of_image disk_of_lab)
+readonly all=(libvirtd_of_the_server dockerd libvirtd connection clock power node disk_of_bundle node_killed disk_of_image disk_of_lab)
 read -ra chosen <<<"${VCOMPARE_TEST_FAULTS:-${all[*]}}"
 is_chosen() { [[ " ${chosen[*]} " == *" $1 "* ]]; }
 fault() { is_chosen "$1" && step "$2" "${@:3}"; }
@@ -155,7 +164,7 @@ fault dockerd "Docker's daemon is killed in a comparison" struck dockerd_dies "0
 fault libvirtd "libvirt's daemon of a node is killed in a comparison" struck libvirtd_dies "0|3" 3 kvm bare,kvm
 fault connection "the connections are cut in a comparison" struck connection_dies "0|1|3" 2 bare,docker bare,docker
 fault clock "a node's clock jumps in a comparison" struck clock_jumps "0|3" 2 "" bare,docker
-fault files "a comparison is killed, and the ends of its files are cut" struck files_are_cut "137|1|130" 2 "" bare,docker
+fault power "the power fails in a comparison" struck power_fails "137" 2 "" bare,docker
 fault disk_of_bundle "the disk of the bundle is full" disk_of_bundle
 fault node "a node is killed in a comparison" struck node_dies "1" 2 "" bare,docker
 fault node_killed "a node is killed" node_killed
