@@ -152,7 +152,8 @@ def failure_lines(outcome: Outcome) -> list[str]:
         lines.append(f"{failure.host}: {what}: {failure.message}")
         if failure.evidence:
             lines += [f"  | {line}" for line in failure.evidence.splitlines()[-15:]]
-        if failure.remedy:
+        # A module that is read in Ansible's own output has its remedy in its message.
+        if failure.remedy and failure.remedy not in failure.message:
             lines.append(f"  remedy: {failure.remedy}")
     if not lines:
         # No task failed: Ansible itself did (a playbook that can't be parsed, a missing role).

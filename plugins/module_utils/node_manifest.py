@@ -29,6 +29,7 @@ LEFT_OUT: t.Mapping[str, str] = {
     "/etc/hostname": "the node's name",
     "/etc/hosts": "the node's name",
     "/etc/resolv.conf": "given by the network",
+    "/etc/docker/key.json": "a key, drawn by Docker's daemon",
     "/etc/ssh/ssh_host_*": "host keys, made for each lab",
     "/etc/ssh/vcompare*": "keys, made for each lab",
     "/etc/fstab.d/*": "given by the lab",
@@ -41,9 +42,11 @@ LEFT_OUT: t.Mapping[str, str] = {
     "/etc/*-": "what was there before",
     "/etc/libvirt/qemu/*": "definitions, compared as such",
 }
-# What two networks of libvirt differ by.
+# Files whose definitions get a UUID of their own from libvirt; the rest of them is compared.
+_XML_FILES = "/etc/libvirt/*.xml"
+# What two definitions of libvirt differ by.
 _XML_LEFT_OUT = (r"\s*<uuid>[^<]*</uuid>", r"\s*<mac address='[^']*'/>", r"\s+uuid='[^']*'")
-XML_LEFT_OUT = "UUIDs and hardware addresses"
+XML_LEFT_OUT = "UUIDs and hardware addresses, also in the files of /etc/libvirt"
 # Settings of the kernel that count, are drawn, or follow from how much memory was free at boot.
 SYSCTL_LEFT_OUT = (
     "fs/aio-nr",
@@ -159,8 +162,7 @@ def files(tree: str) -> t.Iterator[tuple[str, str]]:
                 if os.path.islink(path):
                     what = f"-> {os.readlink(path)}"
                 elif os.path.isfile(path):
-                    with open(path, "rb") as file:
-                        what = hashlib.file_digest(file, "sha256").hexdigest()
+                    what = _digest(path)
                 else:
                     continue
             except OSError as error:
@@ -168,6 +170,13 @@ def files(tree: str) -> t.Iterator[tuple[str, str]]:
                 yield path, what
                 continue
             yield path, f"{stat.st_mode & 0o7777:04o} {stat.st_uid}:{stat.st_gid} {what}"
+
+
+def _digest(path: str) -> str:
+    if fnmatch.fnmatchcase(path, _XML_FILES):
+        return hashlib.sha256(plain_xml(_text(path)).encode()).hexdigest()
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sysctls(root: str = "/proc/sys") -> t.Iterator[tuple[str, str]]:

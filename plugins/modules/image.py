@@ -286,7 +286,9 @@ def main() -> None:
             for name, recipe in recipes.items()
         }
     except VcompareError as error:
-        module.fail_json(**error.as_result())
+        # With hundreds of pinned packages in it, a result is larger than ansible-runner hands on.
+        asked = {"home": module.params["home"], "anew": module.params["anew"]}
+        module.fail_json(**error.as_result(), invocation={"module_args": asked})
     module.exit_json(changed=bool(missing), images=images, elapsed_s=time.monotonic() - begin)
 
 

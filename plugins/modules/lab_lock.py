@@ -97,6 +97,9 @@ from ansible_collections.vcompare.lab.plugins.module_utils.lab import packages
 from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import Lab
 from ansible_collections.vcompare.lab.plugins.module_utils.lab.nodes import NestedLab
 
+# Of differences; a lab of another release has thousands.
+_MOST_SAID = 200
+
 
 def _buildable(home: str, lock: locks.Lock, places: list[str]) -> None:
     folders = [packages.store(home), *places]
@@ -124,26 +127,31 @@ def main() -> None:
         supports_check_mode=True,
     )
     home, state = module.params["home"], module.params["state"]
+    # With the whole lock in it, a result is larger than ansible-runner hands on, and would be lost with its words.
+    asked = {
+        "invocation": {"module_args": {"home": home, "state": state, "name": module.params["name"]}}
+    }
     try:
         wanted: locks.Lock = {} if state == "described" else locks.check(module.params["lock"])
         if state == "buildable":
             _buildable(home, wanted, module.params["places"])
-            module.exit_json(changed=False)
+            module.exit_json(changed=False, **asked)
         lab = NestedLab(Lab(home, module.params["name"]))
         now = locks.compose(lab.lab, lab.state(), module.params["nodes"])
     except VcompareError as error:
-        module.fail_json(**error.as_result())
+        module.fail_json(**error.as_result(), **asked)
     if not wanted:
-        module.exit_json(changed=False, lock=now)
+        module.exit_json(changed=False, lock=now, **asked)
     found = locks.differences(wanted, now)
     words = [difference.words for difference in found]
     if not found:
-        module.exit_json(changed=False, differences=[])
+        module.exit_json(changed=False, differences=[], **asked)
     more = f" ({len(found) - 1} more)" if len(found) > 1 else ""
     module.fail_json(
         msg=f"The lab is not as its lock says, at {words[0]}{more}.",
-        differences=words,
+        differences=words[:_MOST_SAID],
         evidence=locks.evidence(wanted, lab.state(), found, os.path.join(home, "images")),
+        **asked,
     )
 
 

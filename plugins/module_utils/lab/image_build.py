@@ -24,7 +24,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.lab.packages import P
 # Stamped on everything that is made, so that the same packages give the same bytes: 2025-01-01.
 EPOCH = 1735689600
 # Raised when a builder changes in a way that its recipe doesn't show.
-BUILDER = 9
+BUILDER = 10
 # Where a guest's kernel is fetched to, in the tree and beside it.
 KERNEL_AT = "/vcompare-kernel"
 _SUBDIRS = (

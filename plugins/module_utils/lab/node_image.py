@@ -65,6 +65,24 @@ def make(recipe: Recipe, folder: str, work: str) -> dict[str, t.Any]:
         ],
         "copying GRUB's modules into the node image",
     )
+    # What was written here, and the folders that it is in.
+    command.run(
+        [
+            *as_builder(),
+            "find",
+            tree,
+            "-newermt",
+            f"@{EPOCH}",
+            "-exec",
+            "touch",
+            "-h",
+            "-d",
+            f"@{EPOCH}",
+            "{}",
+            "+",
+        ],
+        "setting the times of what was written into the node image",
+    )
     disk = os.path.join(folder, "node.raw")
     filesystem.partition(disk, recipe.size_mib)
     filesystem.make_ext4(

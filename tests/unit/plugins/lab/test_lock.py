@@ -291,6 +291,18 @@ def test_this_machine_says_what_it_is_made_of() -> None:
     assert not any(key.startswith("kernel/random/") for key in found["sysctls"])
 
 
+def test_a_definition_of_libvirt_is_read_without_its_uuid(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node_manifest, "_XML_FILES", f"{tmp_path}/*.xml")
+    for name, uuid, rule in (("a", "1", "accept"), ("b", "2", "accept"), ("c", "1", "drop")):
+        (tmp_path / f"{name}.xml").write_text(
+            f"<filter name='x'>\n  <uuid>{uuid}</uuid>\n  <rule action='{rule}'/>\n</filter>\n"
+        )
+    found = [what for _path, what in sorted(node_manifest.files(str(tmp_path)))]
+    assert found[0] == found[1] != found[2]
+
+
 def test_two_networks_that_were_made_alike() -> None:
     one = "<network>\n  <uuid>1-2</uuid>\n  <name>n</name>\n  <mac address='52:54:00:00:00:01'/>\n</network>"
     other = one.replace("1-2", "3-4").replace("00:01", "00:02")
