@@ -32,11 +32,20 @@ def find_home() -> Path:
     return base.absolute() / "vcompare"
 
 
+# The same as of a lab (the collection's ``lab/layout.py``): said before anything is asked of it.
+_HOME = re.compile(r"/[\w./+@-]*")
+
+
 def check_home(home: Path) -> None:
     """Check that the home can be written, without making it.
 
     :raises UsageError: it can't.
     """
+    if not _HOME.fullmatch(str(home)):
+        raise UsageError(
+            f"the home folder {str(home)!r} can't be used: ssh and QEMU would read it as something else",
+            "set VCOMPARE_HOME to a path of letters, digits and / . _ + @ -",
+        )
     place = home
     while not place.exists() and place != place.parent:
         place = place.parent

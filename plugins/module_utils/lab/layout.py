@@ -30,6 +30,8 @@ _PAIR_CARDS: t.Mapping[str, tuple[str, str]] = {
     "lab-xen-2": ("52:54:00:d5:0b:02", "10.213.11.2"),
 }
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,19}")
+# A home becomes part of options of ssh and QEMU, which have blanks, commas, quotes and % for themselves.
+_HOME = re.compile(r"/[\w./+@-]*")
 
 
 def default_home() -> str:
@@ -91,6 +93,12 @@ class Lab:
             raise VcompareError(
                 f"The home {self.home!r} (vcompare_home) is not an absolute path.",
                 "Give a full path.",
+            )
+        if not _HOME.fullmatch(self.home):
+            raise VcompareError(
+                f"The home {self.home!r} (vcompare_home, VCOMPARE_HOME) can't be used: ssh and QEMU would read it as "
+                "something else.",
+                "Take a path of letters, digits and / . _ + @ -.",
             )
         if not LEAST_NODES <= self.count <= len(NODES):
             raise VcompareError(

@@ -13,10 +13,13 @@ from ansible_collections.vcompare.lab.plugins.action import bundle as bundle_act
 from ansible_collections.vcompare.lab.plugins.module_utils import neighbour
 from ansible_collections.vcompare.lab.plugins.module_utils.backends import marker
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils.lab import layout
 from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import Lab
 from ansible_collections.vcompare.lab.plugins.plugin_utils import bundle, systems
 from hypothesis import example, given
 from hypothesis import strategies as st
+
+from vcompare_runner import home
 
 # What escapes: into other folders, shells, options, lines of files that programs read, XML.
 HOSTILE = [
@@ -61,6 +64,21 @@ def test_a_lab_is_in_the_folder_of_labs(name: str) -> None:
     for path in (lab.folder, lab.keys, lab.known_hosts, lab.journal, lab.state):
         assert os.path.normpath(path).startswith(f"/home/of/labs/labs/{name}")
     assert is_plain(lab.owner)
+
+
+@given(names)
+@example("h o'me")
+@example("50%")
+@example("a,readonly=on")
+def test_a_home_is_one_word_to_ssh_and_qemu(name: str) -> None:
+    folder = f"/srv/{name}"
+    if refuses(lambda: Lab(folder, "lab"), VcompareError):
+        return
+    assert not set(folder) & set(" \t\r\n\0,%'\"\\$`;&|<>*?(){}[]~#!=:")
+
+
+def test_the_command_line_refuses_the_same_homes() -> None:
+    assert home._HOME.pattern == layout._HOME.pattern
 
 
 @given(names)
