@@ -415,14 +415,16 @@ class NestedLab:
                 raise VcompareError(
                     f"The address {node.address} port {PAIR_PORT} (UDP), where the second card of {node.name} is "
                     "connected, is in use by something else.",
-                    "End what is there (ss -lunp), or give the lab another name (vcompare_lab, --lab): "
+                    "If it is a lab's whose folder was removed, vcompare lab doctor --fix takes it away. Else end "
+                    "what is there (ss -lunp), or give the lab another name (vcompare_lab, --lab): "
                     "its addresses follow from it.",
                 )
             if reach.in_use(node):
                 raise VcompareError(
                     f"The address {node.address} port {node.port}, where the node {node.name} is reached, is in use by "
                     "something else.",
-                    "End what listens there (ss -ltnp), or give the lab another name (vcompare_lab, --lab): "
+                    "If it is a lab's whose folder was removed, vcompare lab doctor --fix takes it away. Else end "
+                    "what listens there (ss -ltnp), or give the lab another name (vcompare_lab, --lab): "
                     "its addresses follow from it.",
                 )
 
