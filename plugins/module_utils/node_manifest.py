@@ -14,13 +14,18 @@ import os
 import re
 import shutil
 import subprocess
+import time
 import typing as t
 from pathlib import Path
 
 from ansible_collections.vcompare.lab.plugins.module_utils import facts as host_facts
+from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
 
 Manifest = dict[str, t.Any]
 
+# A busy host may be late; what is down stays down.
+_TRIES = 3
+_PAUSE_S = 5.0
 # Folders whose files are read, each by its hash.
 TREES = ("/etc", "/boot", "/usr/local")
 # Patterns of paths (fnmatch) that are left out, and why.
@@ -99,7 +104,7 @@ def collect() -> Manifest:
         "files": {path: digest for tree in TREES for path, digest in files(tree)},
         "cmdline": _text("/proc/cmdline"),
         "xen_cmdline": _text("/sys/hypervisor/properties/command_line")
-        or xen_line(_said("xl", "info")),
+        or (xen_line(_said("xl", "info")) if _text("/sys/hypervisor/type") == "xen" else ""),
         "sysctls": dict(sysctls()),
         "networks": networks(),
         "services": services(
@@ -234,10 +239,29 @@ def _text(path: str) -> str:
 
 
 def _said(*argv: str) -> str:
-    """What a program of the host says; nothing where the host has it not, or it has nothing to say."""
+    """What a program of the host says; nothing where the host has it not.
+
+    :raises VcompareError: it failed, so that what the host is made of is not known: a busy systemd does not answer in
+        time, and no unit is not what it has.
+    """
     if shutil.which(argv[0]) is None:
         return ""
-    done = subprocess.run(
-        argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, check=False
+    for rest in range(_TRIES - 1, -1, -1):
+        done = subprocess.run(
+            argv,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+            env={**os.environ, "SYSTEMD_BUS_TIMEOUT": "300"},
+        )
+        if done.returncode == 0:
+            return done.stdout
+        if rest:
+            time.sleep(_PAUSE_S)
+    raise VcompareError(
+        f"{' '.join(argv[:2])} failed {_TRIES} times, so that what this host is made of is not known: "
+        f"{done.stderr.strip()[-300:]}",
+        "See whether the host is overloaded, or the daemon that it asks is down.",
     )
-    return done.stdout

@@ -50,15 +50,17 @@ left_out:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vcompare.lab.plugins.module_utils import node_manifest
+from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
 
 
 def main() -> None:
     module = AnsibleModule(argument_spec={}, supports_check_mode=True)
+    try:
+        manifest, facts = node_manifest.collect(), node_manifest.facts()
+    except VcompareError as error:
+        module.fail_json(**error.as_result())
     module.exit_json(
-        changed=False,
-        manifest=node_manifest.collect(),
-        facts=node_manifest.facts(),
-        left_out=node_manifest.left_out(),
+        changed=False, manifest=manifest, facts=facts, left_out=node_manifest.left_out()
     )
 
 

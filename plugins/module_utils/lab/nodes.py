@@ -193,7 +193,11 @@ class NestedLab:
 
         :param image_disk_mib: disk for images that must be built first.
         """
-        if self.exists() and any(self._node_state(node) == "running" for node in self.lab.nodes):
+        # Where libvirt's daemon is down, the machines may well run and have their addresses: it is started first, and
+        # whoever then makes a machine asks for room once more.
+        if self.exists() and any(
+            self._node_state(node) in ("running", "unknown") for node in self.lab.nodes
+        ):
             return
         self._require_room(settings, image_disk_mib)
 

@@ -283,12 +283,26 @@ def test_files_of_a_tree(tmp_path: Path) -> None:
     assert found[f"{tmp_path}/sub/file"].endswith(hashlib.sha256(b"text").hexdigest())
 
 
-def test_this_machine_says_what_it_is_made_of() -> None:
+def test_this_machine_says_what_it_is_made_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Its daemons may be there and not run.
+    monkeypatch.setattr(
+        node_manifest.shutil, "which", lambda name: name if name == "dpkg-query" else None
+    )
     found = node_manifest.collect()
     assert found["packages"]["dpkg:amd64"]
     assert "/etc/os-release" in found["files"] and "/etc/machine-id" not in found["files"]
     assert found["sysctls"]["kernel/ostype"] == "Linux"
     assert not any(key.startswith("kernel/random/") for key in found["sysctls"])
+
+
+def test_a_program_that_fails_is_not_one_that_has_nothing_to_say(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(node_manifest, "_PAUSE_S", 0.0)
+    assert node_manifest._said("no-such-program-at-all") == ""
+    assert node_manifest._said("echo", "a") == "a\n"
+    with pytest.raises(VcompareError, match=r"sh -c failed 3 times.*: late"):
+        node_manifest._said("sh", "-c", "echo late >&2; exit 1")
 
 
 def test_a_definition_of_libvirt_is_read_without_its_uuid(
