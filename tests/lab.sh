@@ -52,6 +52,17 @@ heard() {
     return "$code"
 }
 
+# run_of MARK: the folder of the run that was begun last since that file was made.
+run_of() { find "$VCOMPARE_HOME/runs" -mindepth 1 -maxdepth 1 -newer "$1" | sort | tail -n 1; }
+
+# first_block PROCESS MARK: waits until a block of what it measures is on the controller's disk, not for a time; sets run.
+first_block() {
+    until run=$(run_of "$2") && [[ -s $run/blocks.jsonl ]]; do
+        kill -0 "$1" 2>/dev/null || { echo "it ended before its first block" && return 1; }
+        sleep 1
+    done
+}
+
 # code_is EXPECTED COMMAND...: the command ends with just that code.
 code_is() {
     local expected=$1 code

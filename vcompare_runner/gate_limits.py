@@ -42,9 +42,11 @@ LIMITS: dict[str, Limit] = {
     # Two looks at the same thing differ by noise alone. A claim whose margin is m is not decided by
     # a measurement that can't tell bare from bare within m / 2 (docs: measuring, gate 8).
     AA: Limit("does bare differ from itself?", None, "× (half of each claim's margin)"),
-    # Of the host's CPU time over an arm's turn. What is stolen makes all else that much slower, and a
-    # ratio of two turns is off by no more than that: up to here each claim is held against its own
-    # margin (``conditions.stolen``), as with the noise. Beyond, nothing is believed.
+    # Of the host's CPU time over an arm's turn, or that of the machine below over a block. What is stolen
+    # evenly makes all else that much slower: up to here each claim is held against its own margin
+    # (``conditions.stolen``). What came in bursts, to one turn of a block more than to another, is not
+    # bounded by the mean, and shows where noise does: in the interval, and in bare against itself.
+    # Beyond, nothing is believed.
     STEAL: Limit("did a hypervisor below run something else?", 0.10, "of the CPU time"),
     # CPUs that were busy just before the arm's turn, when nothing of ours ran: the limit that the
     # measuring side waits for (``conditions.QUIET_CPUS`` of the collection).
@@ -95,6 +97,9 @@ OF_CONDITIONS = frozenset(
         CONTROLLER_SWAP,
     }
 )
+
+# As a share, where a claim has no margin to hold what was stolen against.
+STOLEN_WITHOUT_MARGIN = 0.02
 
 # On large machines, foreign load may be this part of all CPUs.
 FOREIGN_SHARE = 0.05

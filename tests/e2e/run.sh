@@ -10,8 +10,6 @@ readonly bundle=(.venv/bin/python tests/e2e/bundle.py)
 
 created_at() { .venv/bin/python -c 'import json, sys; print(json.load(open(sys.argv[1]))["created_at"])' "$VCOMPARE_HOME/labs/default/state.json"; }
 
-run_of() { find "$VCOMPARE_HOME/runs" -mindepth 1 -maxdepth 1 -newer "$1" | sort | tail -n 1; }
-
 # Whatever a comparison ended with is for the bundle to judge: a busy machine below makes it 3.
 from_nothing() {
     "$vcompare" compare --profile smoke --seed 7 --blocks 1
@@ -24,11 +22,7 @@ interrupted() {
     before=$(created_at)
     setsid "$vcompare" compare --profile smoke --blocks 2 --arms bare,docker --scenarios startup,cpu &
     process=$!
-    # Not by time: as soon as the first block is on the controller's disk.
-    until run=$(run_of "$mark") && [[ -s $run/blocks.jsonl ]]; do
-        kill -0 "$process" 2>/dev/null || { echo "it ended before its first block" && return 1; }
-        sleep 1
-    done
+    first_block "$process" "$mark" || return 1
     kill -INT "$process"
     wait "$process"
     code=$?

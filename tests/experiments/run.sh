@@ -11,8 +11,6 @@ read -ra groups <<<"${VCOMPARE_TEST_SCENARIOS:-startup,memory-latency,memcached,
 churn,containment isolation ten-apps,delivery image-history,image-build,consistency two-kernels,os-variety \
 snapshots,pool,cold-start}"
 
-run_of() { find "$VCOMPARE_HOME/runs" -mindepth 1 -maxdepth 1 -newer "$1" | sort | tail -n 1; }
-
 # A run in which something was refused ends with 3: some experiments are impossible in some arms.
 experiments() {
     local arm=$1 scenarios=$2 mark code

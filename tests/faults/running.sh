@@ -2,12 +2,12 @@
 # Faults of a lab that runs, and of a comparison in it: daemons and nodes are killed, connections cut, files truncated,
 # clocks set, disks filled. After each, the next command has to go on, and no finished block may be lost.
 # usage: VCOMPARE_TEST_FAULTS="node_killed disk_of_bundle" chooses among them. Needs root: a daemon of this machine is killed
-# (libvirt's, whose machines go on without it), and small file systems are mounted.
+# (libvirt's), and small file systems are mounted.
 source "$(dirname "${BASH_SOURCE[0]}")/../lab.sh"
 
 readonly vcompare=.venv/bin/vcompare
 readonly short=(--profile smoke --scenarios "startup,cpu" --keep-running)
-work=$(mktemp -d "$VCOMPARE_TEST_WORK/faults.XXXXXX")
+work=$(mktemp -d "${VCOMPARE_TEST_WORK:?a folder for what the tests write}/faults.XXXXXX") || exit 1
 mounted=()
 clear_up() {
     local folder
@@ -17,21 +17,17 @@ trap clear_up EXIT
 trap 'exit 130' INT TERM
 
 node() { .venv/bin/ansible "$1" -i inventories/nested -b -m ansible.builtin.shell -a "$2"; }
-runs() { find "$VCOMPARE_HOME/runs" -mindepth 1 -maxdepth 1 -newer "$1" | sort | tail -n 1; }
 domain() { virsh -q list --name | grep -E -- "-$1\$"; }
 
 # struck FAULT CODE BLOCKS MAY_FAIL ARMS: the fault strikes a comparison once its first block is on the controller's disk.
 # It may end as CODE says (a pattern); where that is no success it is resumed, after FAULT_mended where there is such.
 struck() {
     local fault=$1 expected=$2 blocks=$3 may_fail=$4 arms=$5 mark code run process
-    mark=$(mktemp "$work/mark.XXXXXX")
+    mark=$(mktemp "$work/mark.XXXXXX") || return 1
     sleep 1.1
     VCOMPARE_FAULT_TEST=1 "$vcompare" compare "${short[@]}" --blocks "$blocks" --arms "$arms" &
     process=$!
-    until run=$(runs "$mark") && [[ -s $run/blocks.jsonl ]]; do
-        kill -0 "$process" 2>/dev/null || { echo "it ended before its first block" && return 1; }
-        sleep 1
-    done
+    first_block "$process" "$mark" || return 1
     mkdir -p "$work/$fault"
     cp "$run"/*.jsonl "$work/$fault/"
     echo "-- $fault"
@@ -80,7 +76,7 @@ marked() {
 disk_of_bundle_fills() { dd if=/dev/zero of="$VCOMPARE_HOME/runs/filler" bs=64k status=none 2>/dev/null; [[ -e $VCOMPARE_HOME/runs/filler ]]; }
 disk_of_bundle_fills_mended() { rm -f "$VCOMPARE_HOME/runs/filler"; }
 
-# small FOLDER MIB: a small file system for it, with what was there.
+# small FOLDER MIB: a small, empty file system for it.
 small() {
     local folder=$1
     mkdir -p "$folder"
@@ -89,13 +85,12 @@ small() {
 }
 
 disk_of_bundle() {
-    mv "$VCOMPARE_HOME/runs" "$work/runs" 2>/dev/null
+    local code
+    # Over the runs that are there, which come to light again whatever happens.
     small "$VCOMPARE_HOME/runs" 24 || return 1
     struck disk_of_bundle_fills "1" 2 "" bare,docker
-    local code=$?
+    code=$?
     umount "$VCOMPARE_HOME/runs"
-    rmdir "$VCOMPARE_HOME/runs"
-    [[ ! -d $work/runs ]] || mv "$work/runs" "$VCOMPARE_HOME/runs"
     return $code
 }
 

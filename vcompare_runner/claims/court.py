@@ -15,7 +15,7 @@ from vcompare_runner.claims import comparisons, sentences
 from vcompare_runner.claims.bands import Held, Kind, find, hold
 from vcompare_runner.claims.comparisons import Result
 from vcompare_runner.claims.schema import ClaimTest
-from vcompare_runner.gate_limits import MOST_REFUSED
+from vcompare_runner.gate_limits import MOST_REFUSED, STOLEN_WITHOUT_MARGIN
 from vcompare_runner.integrity import NOT_AS_WRITTEN
 from vcompare_runner.names import AGAIN, BARE, NESTED_TCG
 from vcompare_runner.samples import NO_REASON, OK
@@ -133,9 +133,12 @@ class Court:
                 f"the margin is in {test.unit}, the figures are in {side.unit}",
             )
         values = self._admitted(result, side)
-        quiet = self._not_stolen(result, values, other)
+        shares = {block: self._share_stolen(result, block) for block in values}
+        limit = self._stolen_limit(result, other)
+        quiet = {block: value for block, value in values.items() if shares[block] <= limit}
         if len(values) - len(quiet) > MOST_REFUSED * len(values):
-            return self._stolen(result, values, other)
+            too_much = sentences.too_much_stolen(max(shares.values()), limit)
+            return result.leave_open("refused", "gate", too_much)
         try:
             pairs = comparisons.pair(test, quiet, other.figures.values if other else None)
         except ValueError as error:
@@ -158,36 +161,22 @@ class Court:
             if not self.bundle.unusable.get((block, str(result.host), result.arm))
         }
 
-    def _not_stolen(
-        self, result: Result, values: t.Mapping[int, float], other: _Side | None
-    ) -> t.Mapping[int, float]:
-        """Leave out blocks in which so much CPU time was stolen that it could have made the margin.
+    def _stolen_limit(self, result: Result, other: _Side | None) -> float:
+        """Return how much of the CPU time may have been stolen from a block that a test counts, as a share.
 
-        Half of the margin is left to it, as to the noise: what is stolen slows a turn down by as much, and
-        changes its ratio to another turn by no more than that.
+        Half of the margin, as is left to the noise. What has no margin to hold it against (an answer that speed
+        decides, a difference without a level) has a fixed limit, and an answer that no speed decides has none.
         """
-        limit = comparisons.half_margin_log(result.test, other.figures.median if other else None)
-        if limit is None:
-            return values
-        return {
-            block: value
-            for block, value in values.items()
-            if -math.log1p(-self._share_stolen(result, block)) <= limit
-        }
+        test = result.test
+        if test.comparison == "yes_no" and not test.hardware_speed:
+            return 1.0
+        limit = comparisons.half_margin_log(test, other.figures.median if other else None)
+        return STOLEN_WITHOUT_MARGIN if limit is None else -math.expm1(-limit)
 
     def _share_stolen(self, result: Result, block: int) -> float:
-        """Return how much was stolen in a block from either side of a test, at most; a share below 1."""
+        """Return how much was stolen in a block from either side of a test, at most."""
         sides = ((result.host, result.arm), (result.against_host, result.test.against))
-        shares = [self.stolen.get((block, str(host), str(arm)), 0.0) for host, arm in sides]
-        return min(max(shares), 0.99)
-
-    def _stolen(self, result: Result, values: t.Mapping[int, float], other: _Side | None) -> Result:
-        """Refuse a test of which more than half of the blocks had too much stolen."""
-        limit = comparisons.half_margin_log(result.test, other.figures.median if other else None)
-        worst = max(self._share_stolen(result, block) for block in values)
-        return result.leave_open(
-            "refused", "gate", sentences.too_much_stolen(worst, -math.expm1(-(limit or 0.0)))
-        )
+        return max(self.stolen.get((block, str(host), str(arm)), 0.0) for host, arm in sides)
 
     def _side(self, result: Result, arm: str, host: str) -> _Side | None:
         """Return the figures of one side, or note why there are none."""

@@ -106,8 +106,8 @@ def too_noisy(low: float, high: float, limit: float) -> str:
 def too_much_stolen(worst: float, limit: float) -> str:
     """Say that other machines used so much of the CPU time that it could be the margin itself."""
     return (
-        f"too much CPU time was stolen for this margin: up to {worst:.1%}, and half of the margin "
-        f"allows {limit:.1%}"
+        f"too much CPU time was stolen to decide this: up to {worst:.1%}, and at most {limit:.1%} is allowed "
+        "(half of the margin, where there is one)"
     )
 
 

@@ -408,7 +408,7 @@ def test_stolen_time_refuses_what_it_could_have_made(tmp_path: Path) -> None:
     tests = catalogue(near(margin=1.05), STARTS)
     claim, (close, start) = verdict(stealing(synthetic().write(tmp_path / "a"), 0.04, 10), tests)
     assert (close["outcome"], close["cause"]) == ("refused", "gate")
-    assert "up to 4.0%, and half of the margin allows 2.4%" in claim["sentence"]
+    assert "up to 4.0%, and at most 2.4% is allowed" in claim["sentence"]
     assert start["outcome"] == "holds"
     _claim, (close, start) = verdict(stealing(synthetic().write(tmp_path / "b"), 0.04, 4), tests)
     assert close["outcome"] == "holds" and close["blocks"] == [5, 6, 7, 8, 9, 10]
