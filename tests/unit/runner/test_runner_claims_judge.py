@@ -415,6 +415,16 @@ def test_stolen_time_refuses_what_it_could_have_made(tmp_path: Path) -> None:
     assert len(start["blocks"]) == 10
 
 
+@pytest.mark.parametrize(("speed", "outcome"), [(False, "holds"), (True, "refused")])
+def test_stolen_time_has_a_limit_where_there_is_no_margin(
+    tmp_path: Path, speed: bool, outcome: str
+) -> None:
+    """An answer that speed decides has none to hold 4% against; one that it does not decide stands."""
+    folder = stealing(answers(synthetic(blocks=3).write(tmp_path), [1, 1, 1]), 0.04, 3)
+    _claim, (result,) = verdict(folder, catalogue({**ALWAYS, "hardware_speed": speed}))
+    assert result["outcome"] == outcome
+
+
 def test_units_that_differ_are_not_compared(tmp_path: Path) -> None:
     folder = synthetic().write(tmp_path)
     records = read_lines(folder / "samples.jsonl")

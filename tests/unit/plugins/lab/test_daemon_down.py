@@ -1,0 +1,28 @@
+# Copyright: the vcompare contributors
+# GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A lab whose libvirt does not answer may have its own addresses; one that is not there may not find them taken."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import Lab
+from ansible_collections.vcompare.lab.plugins.module_utils.lab.nodes import NestedLab, Settings
+
+
+def test_its_own_addresses_are_not_in_its_way(tmp_path: Path) -> None:
+    lab = NestedLab(Lab(str(tmp_path), "default"), "qemu+unix:///system?socket=/nowhere/at-all")
+    settings = Settings("tcg", "", "", vcpus=1, memory_mib=1, boot_timeout_s=1.0)
+    node = lab.lab.nodes[0]
+    with socket.socket() as there:
+        there.bind((node.address, node.port))
+        there.listen()
+        with pytest.raises(VcompareError, match="in use by something else") as refused:
+            lab.check(settings, 0)
+        assert "vcompare lab doctor --fix" in refused.value.remedy
+        os.makedirs(lab.lab.folder)
+        lab.check(settings, 0)
