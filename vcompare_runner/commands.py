@@ -27,7 +27,7 @@ from vcompare_runner.events import RunState
 from vcompare_runner.interrupt import Interrupt
 from vcompare_runner.inventory import Inventory, read_inventory
 from vcompare_runner.progress import at_least, duration, make_progress
-from vcompare_runner.project import Project, find_project
+from vcompare_runner.project import Project, find_project, home_environment
 from vcompare_runner.terminal import say, show_error, show_table, warn
 
 if t.TYPE_CHECKING:
@@ -82,7 +82,7 @@ def compare(options: CompareOptions) -> int:
         Path(request.inventory) if request.inventory else project.default_inventory
     )
     extra_vars = request.extra_vars(home, options.keep_running)
-    inventory = read_inventory(source.absolute(), project, extra_vars, _environment(home))
+    inventory = read_inventory(source.absolute(), project, extra_vars, home_environment(home))
     plan = plans.make_plan(request, project, inventory)
     if options.dry_run:
         _show_plan(plan, project, inventory, home, resumed=options.resume is not None)
@@ -104,7 +104,7 @@ def compare(options: CompareOptions) -> int:
         extra_vars,
         _log(folder / "events", "compare"),
         state,
-        _environment(home),
+        home,
     )
     return _finish(outcome, folder, request)
 
@@ -142,14 +142,6 @@ def _request(options: CompareOptions, home: Path) -> plans.Request:
     return plans.load_request(folder)
 
 
-def _environment(home: Path) -> dict[str, str]:
-    """Return what an inventory plugin needs to find the lab of this home.
-
-    It sees no extra variables.
-    """
-    return {"VCOMPARE_HOME": str(home)}
-
-
 def _log(folder: Path, name: str) -> Path:
     """Return a log file that is not there yet."""
     number = 1
@@ -165,7 +157,7 @@ def _play(
     extra_vars: t.Mapping[str, t.Any],
     log: Path,
     state: RunState,
-    environment: t.Mapping[str, str],
+    home: Path,
 ) -> Outcome:
     # Late: ansible-runner takes half a second to import, and `vcompare runs` does not need it.
     from vcompare_runner.run import run_playbook
@@ -179,7 +171,7 @@ def _play(
             log=log,
             progress=progress,
             interrupt=interrupt,
-            environment=environment,
+            home=home,
         )
 
 
@@ -458,7 +450,7 @@ def lab_play(
     extra_vars |= more
     # Not in the lab's folder: taking a lab away takes that folder too.
     log = _log(homes.make_private(home / "logs"), f"{playbook.stem}-{lab}")
-    outcome = _play(playbook, project, source, extra_vars, log, RunState(), _environment(home))
+    outcome = _play(playbook, project, source, extra_vars, log, RunState(), home)
     if outcome.interrupted:
         _say_stopped(outcome)
         warn(f"  see what there is:  vcompare lab status --lab {lab}")

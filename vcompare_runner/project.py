@@ -119,3 +119,8 @@ def ansible_environment(project: Project) -> dict[str, str]:
     if project.config and "ANSIBLE_CONFIG" not in os.environ:
         environment["ANSIBLE_CONFIG"] = str(project.config)
     return environment
+
+
+def home_environment(home: Path) -> dict[str, str]:
+    """Return what an inventory plugin needs to find the lab of a home: it sees no extra variables."""
+    return {"VCOMPARE_HOME": str(home)}

@@ -25,7 +25,13 @@ from vcompare_runner.errors import PlaybookError
 from vcompare_runner.events import Failure, RunState, plain_text
 from vcompare_runner.interrupt import GRACE_S, Interrupt, Stopper
 from vcompare_runner.progress import Progress
-from vcompare_runner.project import Project, ansible_environment, ansible_program
+from vcompare_runner.project import (
+    Project,
+    ansible_environment,
+    ansible_program,
+    home_environment,
+)
+from vcompare_runner.room import RoomWatch, full_disks
 
 # How often, in seconds, ansible-runner looks whether to stop.
 _POLL_S = 0.5
@@ -39,6 +45,7 @@ class Outcome:
     :param interrupted: whether it was stopped by a signal.
     :param log: what Ansible printed.
     :param left: processes that could not be ended.
+    :param full: disks of the home that had no room left at the end, in sentences.
     """
 
     rc: int
@@ -46,6 +53,7 @@ class Outcome:
     state: RunState
     log: Path
     left: tuple[int, ...] = ()
+    full: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -67,7 +75,7 @@ def run_playbook(
     log: Path,
     progress: Progress,
     interrupt: Interrupt,
-    environment: t.Mapping[str, str] | None = None,
+    home: Path,
     grace_s: float = GRACE_S,
 ) -> Outcome:
     """Run a playbook to its end, or until it is interrupted.
@@ -76,6 +84,7 @@ def run_playbook(
     :param progress: is given every event.
     :param interrupt: an entered ``Interrupt``; when it is requested, Ansible and what it started
         are ended.
+    :param home: its disks are watched; the inventory plugin, which sees no extra variables, finds the lab there.
     :param grace_s: seconds that Ansible has to end by itself then.
     :raises PlaybookError: ansible-runner could not even start it.
     """
@@ -84,7 +93,13 @@ def run_playbook(
         return Outcome(254, True, state, log)
     # ansible-runner takes the first ansible-playbook on PATH, and that is this one.
     ansible_program("ansible-playbook")
-    stopper = Stopper(interrupt, progress.tick, grace_s)
+    watch = RoomWatch(home, progress.say)
+
+    def tick() -> None:
+        progress.tick()
+        watch.tick()
+
+    stopper = Stopper(interrupt, tick, grace_s)
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     with (
         os.fdopen(descriptor, "a", encoding="utf-8", errors="replace") as lines,
@@ -113,7 +128,7 @@ def run_playbook(
                 playbook=str(playbook),
                 inventory=[str(item) for item in inventory],
                 extravars=dict(extra_vars),
-                envvars={**ansible_environment(project), **(environment or {})},
+                envvars={**ansible_environment(project), **home_environment(home)},
                 suppress_env_files=True,
                 suppress_output_file=True,
                 fact_cache_type="memory",
@@ -128,7 +143,9 @@ def run_playbook(
             ) from error
         finally:
             left = tuple(stopper.finish()) if interrupt.requested else ()
-    return Outcome(254 if runner.rc is None else runner.rc, interrupt.requested, state, log, left)
+    rc = 254 if runner.rc is None else runner.rc
+    full = tuple(full_disks(home).values()) if rc else ()
+    return Outcome(rc, interrupt.requested, state, log, left, full)
 
 
 def _write_settings(private: Path) -> None:
@@ -159,5 +176,6 @@ def failure_lines(outcome: Outcome) -> list[str]:
         # No task failed: Ansible itself did (a playbook that can't be parsed, a missing role).
         said = [text for text in outcome.state.messages if text.strip()][-15:]
         lines = said or [f"ansible-playbook ended with exit code {outcome.rc} and said nothing"]
+    lines += outcome.full
     lines.append(f"log: {outcome.log}")
     return lines

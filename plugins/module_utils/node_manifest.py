@@ -116,9 +116,7 @@ def collect() -> Manifest:
                 "--no-legend",
             )
         ),
-        "container_images": sorted(
-            _said("docker", "images", "--no-trunc", "--format", "{{.ID}}").split()
-        ),
+        "container_images": _container_images(),
         "daemon_json": _text("/etc/docker/daemon.json"),
     }
 
@@ -236,6 +234,28 @@ def _text(path: str) -> str:
         return Path(path).read_text(encoding="utf-8", errors="replace").strip("\0\n ")
     except OSError:
         return ""
+
+
+def _container_images() -> list[str]:
+    """Digests of the images that Docker's daemon has; none where the daemon is off, as it is where Xen is measured."""
+    if _unit_state("docker.service") in ("inactive", "unknown"):
+        return []
+    return sorted(_said("docker", "images", "--no-trunc", "--format", "{{.ID}}").split())
+
+
+def _unit_state(unit: str) -> str:
+    """What systemd says of a unit (``systemctl is-active``); empty where it says nothing."""
+    if shutil.which("systemctl") is None:
+        return ""
+    done = subprocess.run(
+        ["systemctl", "is-active", unit],
+        stdin=subprocess.DEVNULL,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    return done.stdout.strip()
 
 
 def _said(*argv: str) -> str:

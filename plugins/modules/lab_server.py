@@ -94,7 +94,6 @@ import os
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vcompare.lab.plugins.module_utils.engines import packages
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
-from ansible_collections.vcompare.lab.plugins.module_utils.journal import Journal
 from ansible_collections.vcompare.lab.plugins.module_utils.lab import server
 
 
@@ -113,7 +112,7 @@ def main() -> None:
     )
     said: list[str] = []
     home = module.params["home"]
-    journal = Journal(os.path.join(home, "lab-server.jsonl"))
+    journal = server.own_journal(home)
     try:
         release = server.check_system()
         silent = server.silent_daemons()

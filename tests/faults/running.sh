@@ -135,19 +135,34 @@ disk_of_image() {
     ! find "$home/images" -mindepth 1 -maxdepth 1 -type d | grep . || { echo "something half made is kept" && return 1; }
 }
 
-# Overlays and snapshots of a lab that comes up lie in its folder.
+# Overlays and snapshots of a lab that comes up lie in its folder: there is room when it is asked for, and none any more when
+# the nodes begin to write.
 disk_of_lab() {
-    local code
+    local code process folder=$VCOMPARE_HOME/labs/narrow
     "$vcompare" lab down --lab narrow || return 1
-    mkdir -p "$VCOMPARE_HOME/labs"
-    small "$VCOMPARE_HOME/labs/narrow" 48 || return 1
+    small "$folder" 48 || return 1
     "$vcompare" lab up --lab narrow >"$work/narrow.log" 2>&1
+    code=$?
+    ((code != 0)) || { echo "it was not refused" && return 1; }
+    grep "MiB of disk, and $folder has" "$work/narrow.log" || { echo "it was not refused for its disk" && return 1; }
+    mount -o remount,size=8g "$folder" || return 1
+    "$vcompare" lab up --lab narrow >"$work/narrow.log" 2>&1 &
+    process=$!
+    until [[ -n $(find "$folder" -name '*.qcow2') ]]; do
+        kill -0 "$process" 2>/dev/null || { cat "$work/narrow.log"; echo "it ended before it made a disk"; return 1; }
+        sleep 0.2
+    done
+    mount -o remount,size=48m "$folder" || return 1
+    wait "$process"
     code=$?
     tail -n 15 "$work/narrow.log"
     ((code != 0)) || { echo "a lab came up on a full disk" && return 1; }
-    grep -qiE "space|disk|full" "$work/narrow.log" || { echo "it does not speak of the disk" && return 1; }
+    grep -qE "disk.* can't be written|the disk of .* is full" "$work/narrow.log" || { echo "it does not speak of the disk" && return 1; }
+    "$vcompare" lab status --lab narrow
+    "$vcompare" lab doctor | grep "can't be written" || { echo "the doctor does not see it" && return 1; }
     "$vcompare" lab down --lab narrow || return 1
     ! virsh -q list --all --name | grep narrow || { echo "machines are left" && return 1; }
+    umount "$folder" && rmdir "$folder"
 }
 
 readonly all=(libvirtd_of_the_server dockerd libvirtd connection clock power node disk_of_bundle node_killed disk_of_image disk_of_lab)

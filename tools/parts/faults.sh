@@ -9,4 +9,8 @@ VCOMPARE_TEST_SHOW=1 check "a lab to learn how it comes up" sh -c \
     '.venv/bin/vcompare lab up --lab faults && .venv/bin/vcompare lab down --lab faults'
 VCOMPARE_TEST_SHOW=1 check "killed after each record, and taken down" \
     .venv/bin/python tests/faults/kill.py --then down
+VCOMPARE_TEST_SHOW=1 check "killed after each record, and its nodes run" \
+    .venv/bin/python tests/faults/kill.py --then nodes
+VCOMPARE_TEST_SHOW=1 check "killed half-way, and brought up" \
+    .venv/bin/python tests/faults/kill.py --then up --records 5
 VCOMPARE_TEST_SHOW=1 check "a lab that runs, and is struck" tests/faults/running.sh

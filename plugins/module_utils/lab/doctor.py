@@ -30,7 +30,11 @@ from ansible_collections.vcompare.lab.plugins.module_utils.lab import (
     server,
 )
 from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import Lab
-from ansible_collections.vcompare.lab.plugins.module_utils.lab.nodes import NestedLab, default_uri
+from ansible_collections.vcompare.lab.plugins.module_utils.lab.nodes import (
+    NO_DISK,
+    NestedLab,
+    default_uri,
+)
 
 OK, NOTE, PROBLEM = "ok", "note", "problem"
 # A run needs about so much beside what a lab has already: overlays that grow, a snapshot, a bundle.
@@ -76,7 +80,7 @@ class Doctor:
 
     def __init__(self, home: str) -> None:
         self.home = home
-        self.journal = Journal(os.path.join(home, "lab-server.jsonl"))
+        self.journal = server.own_journal(home)
 
     def examine(self) -> list[Finding]:
         """Take every look; one that fails is a finding itself, and stops no other."""
@@ -185,7 +189,7 @@ def _labs(doctor: Doctor) -> c.Iterator[Finding]:
                 PROBLEM,
                 f"the lab {lab.name} is half-made ({', '.join(f'{key} is {value}' for key, value in states.items())})",
                 f"vcompare lab up --lab {lab.name} makes it again, vcompare lab down --lab {lab.name} takes it away.",
-                functools.partial(_down, nested),
+                nested.remove,
             )
             continue
         lost = [
@@ -208,7 +212,15 @@ def _labs(doctor: Doctor) -> c.Iterator[Finding]:
                     f"libvirt does not say what {node.name} of the lab {lab.name} does",
                     "See virsh list --all.",
                 )
-            elif states[node.name] != "running" and reach.in_use(node):
+            elif states[node.name] == NO_DISK:
+                yield Finding(
+                    "labs",
+                    PROBLEM,
+                    f"the emulator stopped {node.name} of the lab {lab.name}, since its disk can't be written: "
+                    f"{lab.folder} has {capacity.disk_mib(lab.folder)} MiB free",
+                    f"Make room there; then vcompare lab up --lab {lab.name} has it run again.",
+                )
+            elif states[node.name] in ("absent", "stopped") and reach.in_use(node):
                 yield Finding(
                     "labs",
                     PROBLEM,
@@ -216,11 +228,6 @@ def _labs(doctor: Doctor) -> c.Iterator[Finding]:
                     "is reached",
                     f"End it (ss -ltnp 'src {node.address}').",
                 )
-
-
-def _down(nested: NestedLab) -> None:
-    os.makedirs(nested.lab.folder, mode=0o700, exist_ok=True)
-    nested.down()
 
 
 def _holder(lab: Lab) -> str:
@@ -277,7 +284,7 @@ def _domains(doctor: Doctor) -> c.Iterator[Finding]:
                 PROBLEM,
                 f"{', '.join(names)} are of the lab {lab.name}, whose folder is gone",
                 f"vcompare lab doctor --fix takes them away; by hand: virsh undefine {names[0]}.",
-                functools.partial(_down, NestedLab(lab)),
+                NestedLab(lab).remove,
             )
 
 

@@ -34,6 +34,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.lab import (
     command,
     reach,
     seed_disk,
+    server,
     snapshots,
 )
 from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import (
@@ -48,6 +49,10 @@ _QEMU_MIB = 150
 _TCG_CACHE_MIB = 1536
 # For each node an overlay and a snapshot with memory, as measured, with room for the work of a run.
 _DISK_MIB = 2048
+# States of a node that has no process, and so none of its addresses.
+_OFF = ("absent", "stopped")
+# State of a node that the emulator stopped, since a disk of it could not be written.
+NO_DISK = "paused: its disk can't be written"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,7 +142,8 @@ class NestedLab:
 
     def exists(self) -> bool:
         """Whether anything of the lab is here."""
-        return os.path.isdir(self.lab.folder)
+        # An empty folder is a place for a lab: a file system of its own stays when the lab goes.
+        return os.path.isdir(self.lab.folder) and bool(os.listdir(self.lab.folder))
 
     def describe(self) -> dict[str, t.Any]:
         """The truth about the lab, asked of libvirt and not of a file.
@@ -180,9 +186,26 @@ class NestedLab:
 
     def _node_state(self, node: Node) -> str:
         try:
-            return self.backend.info(node.domain).state
+            state = self.backend.info(node.domain).state
+            if state == "broken" and snapshots.cannot_write(self._domain(node)):
+                return NO_DISK
+            return state
         except VcompareError:
             return "unknown"
+
+    def _is_alive(self, node: Node) -> bool:
+        """Whether a node that is waited for runs.
+
+        :raises VcompareError: it won't until somebody makes room.
+        """
+        state = self._node_state(node)
+        if state == NO_DISK:
+            raise VcompareError(
+                f"The node {node.name} was stopped by the emulator, since its disk can't be written: {self.lab.folder} "
+                f"has {capacity.disk_mib(self.lab.folder)} MiB free.",
+                "Make room there, or put the home elsewhere (VCOMPARE_HOME), and start again.",
+            )
+        return state == "running"
 
     # Verbs
 
@@ -195,9 +218,7 @@ class NestedLab:
         """
         # Where libvirt's daemon is down, the machines may well run and have their addresses: it is started first, and
         # whoever then makes a machine asks for room once more.
-        if self.exists() and any(
-            self._node_state(node) in ("running", "unknown") for node in self.lab.nodes
-        ):
+        if self.exists() and any(self._node_state(node) not in _OFF for node in self.lab.nodes):
             return
         self._require_room(settings, image_disk_mib)
 
@@ -226,6 +247,7 @@ class NestedLab:
 
     def keep(self) -> bool:
         """Take a snapshot of the running nodes, memory included, as what the next start begins from."""
+        self._require_there()
         with self._lock():
             if self.state().get("provisioned"):
                 return False
@@ -253,10 +275,7 @@ class NestedLab:
                 f"The lab {self.lab.name} has no node {', '.join(unknown)} (nodes).",
                 f"Name some of: {', '.join(sorted(known))}.",
             )
-        if not self.exists():
-            raise VcompareError(
-                f"There is no lab {self.lab.name} here.", "Make it first: vcompare lab up."
-            )
+        self._require_there()
         with self._lock():
             nodes = [node for node in self.lab.nodes if node.name in names]
             for node in nodes:
@@ -267,6 +286,8 @@ class NestedLab:
 
     def stop(self) -> bool:
         """Switch the nodes off; the snapshot stays."""
+        if not self.exists():
+            return False
         with self._lock():
             changed = False
             for node in self.lab.nodes:
@@ -280,12 +301,33 @@ class NestedLab:
         """Take away the lab and everything that the journal or libvirt knows of it."""
         if not self.exists():
             return False
-        with self._lock():
-            self._take_away(keep_keys=False)
-        shutil.rmtree(self.lab.folder)
+        self.remove()
         return True
 
+    def remove(self) -> None:
+        """Take away what there is of the lab, its folder being lost or not."""
+        self._have_daemon()
+        with self._lock():
+            self._take_away(keep_keys=False)
+        try:
+            shutil.rmtree(self.lab.folder)
+        except OSError:
+            # A file system that somebody mounted there stays, and is empty.
+            if not os.path.ismount(self.lab.folder) or self.exists():
+                raise
+
     # Parts
+
+    def _require_there(self) -> None:
+        if not self.exists():
+            raise VcompareError(
+                f"There is no lab {self.lab.name} here.", "Make it first: vcompare lab up."
+            )
+
+    def _have_daemon(self) -> None:
+        """Have the daemon without which nothing can be taken away: after a restart of the machine, say."""
+        if self.uri.endswith("/system") and server.silent_daemons():
+            self.said += server.start_daemons(server.own_journal(self.lab.home))
 
     @contextlib.contextmanager
     def _lock(self) -> t.Iterator[None]:
@@ -407,7 +449,7 @@ class NestedLab:
         overhead = _QEMU_MIB + (_TCG_CACHE_MIB if settings.accel == "tcg" else 0)
         nodes = len(self.lab.nodes)
         capacity.require(
-            self.lab.home,
+            self.lab.folder,
             memory=nodes * (settings.memory_mib + overhead),
             # The disks of a lab that is there are there, too.
             disk=image_disk_mib + (0 if os.path.exists(self.lab.state) else nodes * _DISK_MIB),
@@ -514,7 +556,7 @@ class NestedLab:
                 self.lab,
                 node,
                 boot_timeout_s,
-                alive=lambda: self._node_state(node) == "running",
+                alive=lambda: self._is_alive(node),
                 console=lambda: last_lines(self._console(node)),
             )
 
@@ -529,7 +571,7 @@ class NestedLab:
         if not all(domain is not None and snapshots.has(domain) for domain in domains):
             return False
         for node in self.lab.nodes:
-            if self._node_state(node) != "running" and reach.in_use(node):
+            if self._node_state(node) in _OFF and reach.in_use(node):
                 self._require_room(settings)
         self._wait(
             self.lab.nodes,

@@ -26,6 +26,11 @@ _AS_MADE = (0, 0, 0o600)
 _SHARED = 0o660
 
 
+def own_journal(home: str) -> Journal:
+    """The journal of what was started on a lab server for the labs of a home."""
+    return Journal(os.path.join(home, "lab-server.jsonl"))
+
+
 def check_system() -> str:
     """Return the Debian release; refuse what a lab can't be built on.
 

@@ -56,6 +56,15 @@ def restore(domain: t.Any) -> None:
         ) from None
 
 
+def cannot_write(domain: t.Any) -> bool:
+    """Whether the emulator stopped the domain since a disk of it could not be written: as a rule there is no room."""
+    try:
+        state, reason = domain.state()
+    except libvirt.libvirtError:
+        return False
+    return bool(state == libvirt.VIR_DOMAIN_PAUSED and reason == libvirt.VIR_DOMAIN_PAUSED_IOERROR)
+
+
 def power_on(domain: t.Any) -> None:
     """Start a domain that is off, from its disk."""
     try:

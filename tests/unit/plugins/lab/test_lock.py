@@ -305,6 +305,27 @@ def test_a_program_that_fails_is_not_one_that_has_nothing_to_say(
         node_manifest._said("sh", "-c", "echo late >&2; exit 1")
 
 
+def test_a_daemon_that_is_off_has_no_images_and_one_that_is_dead_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node_manifest, "_PAUSE_S", 0.0)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+
+    def programs(state: str, docker: str) -> None:
+        for name, script in (("systemctl", f"echo {state}"), ("docker", docker)):
+            (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+            (tmp_path / name).chmod(0o755)
+
+    programs("inactive", "exit 1")
+    assert node_manifest._container_images() == []
+    programs("active", "echo sha256:b; echo sha256:a")
+    assert node_manifest._container_images() == ["sha256:a", "sha256:b"]
+    for state in ("failed", "active", ""):
+        programs(state, "echo no daemon >&2; exit 1")
+        with pytest.raises(VcompareError, match="docker images failed 3 times"):
+            node_manifest._container_images()
+
+
 def test_a_definition_of_libvirt_is_read_without_its_uuid(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
