@@ -51,8 +51,20 @@ dockerd_dies() { node lab-linux 'pkill -KILL -x dockerd'; }
 libvirtd_dies() { node lab-linux 'pkill -KILL -x libvirtd'; }
 # Its machine goes with it, and so does whatever was measured there.
 node_dies() { local name; name=$(domain lab-linux) && virsh -q destroy "$name"; }
-# Only connections to this home's nodes: each names a file of it.
-connection_dies() { pkill -KILL -f "^(ssh|/usr/bin/ssh) .*$VCOMPARE_HOME/"; }
+# Only connections of the comparison's own: the clients, and the master that they share. Between two tasks there is no client.
+connection_dies() {
+    local pid client deadline=$((SECONDS + 120))
+    until client=$(connections | head -n 1) && [[ -n $client ]]; do
+        ((SECONDS < deadline)) || return 1
+        sleep 0.2
+    done
+    sleep 2
+    for pid in $(connections) $(marked); do
+        [[ $(cat "/proc/$pid/comm" 2>/dev/null) != ssh ]] || kill -KILL "$pid" 2>/dev/null
+    done
+    ! kill -0 "$client" 2>/dev/null
+}
+connections() { pgrep -f "^(ssh|/usr/bin/ssh) .*$VCOMPARE_HOME/"; }
 clock_jumps() { node lab-linux 'date -s "+1 hour"'; }
 clock_jumps_mended() { node lab-linux 'date -s "-1 hour"'; }
 # As a machine that is controller and lab server leaves it when it loses its power: nothing runs, and the last line of each
