@@ -71,7 +71,7 @@ class ActionModule(ActionBase):
                 return self._close(bundle, arguments["stopped"] or None)
             return self._open(bundle, run, arguments)
         except (BundleError, ClaimsError, OSError) as error:
-            raise AnsibleActionFail(str(error)) from error
+            raise AnsibleActionFail(str(error)) from None
 
     def _open(self, bundle: Bundle, run: str, arguments: dict[str, t.Any]) -> dict[str, t.Any]:
         if arguments["seed"] is not None and arguments["seed"] < 0:

@@ -103,7 +103,7 @@ class ActionModule(ActionBase):
         except (BundleError, OSError, ValueError) as error:
             raise AnsibleActionFail(
                 f"block {block} of {host} was measured, and can't be kept in {bundle.path}: {error}"
-            ) from error
+            ) from None
         return {
             **short,
             "changed": True,

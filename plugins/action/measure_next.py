@@ -57,7 +57,7 @@ class ActionModule(ActionBase):
                 return _end(after, "blocks") if after else _go_on(1, [])
             raise AnsibleActionFail(f"{bundle.path} is no bundle: open it first") from None
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise AnsibleActionFail(f"{bundle.path}/manifest.json is broken: {error!r}") from error
+            raise AnsibleActionFail(f"{bundle.path}/manifest.json is broken: {error!r}") from None
         block = after + 1
         rounds = bundle.rounds()
         if block <= least or (block <= most and block in rounds):

@@ -58,5 +58,5 @@ class ActionModule(ActionBase):
         try:
             path = write_report(bundle, output)
         except Exception as error:  # whatever is wrong with it, the user needs to know where it is
-            raise AnsibleActionFail(f"the report of {bundle} can't be made: {error}") from error
+            raise AnsibleActionFail(f"the report of {bundle} can't be made: {error}") from None
         return {"changed": True, "path": str(path)}

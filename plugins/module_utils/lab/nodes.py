@@ -516,7 +516,7 @@ class NestedLab:
         self._wait(self.lab.nodes, settings.boot_timeout_s)
 
     def _shut_down(self, node: Node, timeout_s: float) -> None:
-        if self._node_state(node) != "running":
+        if not self._is_alive(node):
             return
         try:
             # The connection may end before the command does, so only what comes of it counts.
@@ -532,7 +532,7 @@ class NestedLab:
             )
         except subprocess.TimeoutExpired:
             said = "nothing"
-        if not wait_until(lambda: self._node_state(node) != "running", timeout_s, 0.2):
+        if not wait_until(lambda: not self._is_alive(node), timeout_s, 0.2):
             raise VcompareError(
                 f"The node {node.name} did not switch itself off within {timeout_s:.0f} s; it answered: {said}.",
                 "See the last lines of its console below.",
