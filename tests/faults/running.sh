@@ -177,7 +177,26 @@ disk_of_lab() {
     umount "$folder" && rmdir "$folder"
 }
 
-readonly all=(libvirtd_of_the_server dockerd libvirtd connection clock power node disk_of_bundle node_killed disk_of_image disk_of_lab)
+# A snapshot with memory is the largest thing that a lab writes at once.
+disk_of_snapshot() {
+    local code used folder=$VCOMPARE_HOME/labs/narrow
+    local lab=(-i inventories/nested -e vcompare_lab=narrow -e "vcompare_home=$VCOMPARE_HOME")
+    "$vcompare" lab down --lab narrow || return 1
+    small "$folder" 8192 || return 1
+    .venv/bin/ansible-playbook playbooks/lab_up.yml "${lab[@]}" || return 1
+    used=$(df -m --output=used "$folder" | tail -n 1)
+    mount -o "remount,size=$((used + 32))m" "$folder" || return 1
+    .venv/bin/ansible-playbook tests/faults/keep.yml "${lab[@]}" >"$work/keep.log" 2>&1
+    code=$?
+    grep -m 3 -E "Taking the snapshot|MiB free" "$work/keep.log"
+    ((code != 0)) || { echo "a snapshot was taken on a full disk" && return 1; }
+    grep -q "$folder has .* MiB free" "$work/keep.log" || { echo "it does not speak of the disk" && return 1; }
+    "$vcompare" lab down --lab narrow || return 1
+    ! virsh -q list --all --name | grep narrow || { echo "machines are left" && return 1; }
+    umount "$folder" && rmdir "$folder"
+}
+
+readonly all=(libvirtd_of_the_server dockerd libvirtd connection clock power node disk_of_bundle node_killed disk_of_image disk_of_snapshot disk_of_lab)
 read -ra chosen <<<"${VCOMPARE_TEST_FAULTS:-${all[*]}}"
 is_chosen() { [[ " ${chosen[*]} " == *" $1 "* ]]; }
 fault() { is_chosen "$1" && step "$2" "${@:3}"; }
@@ -193,6 +212,7 @@ fault disk_of_bundle "the disk of the bundle is full" disk_of_bundle
 fault node "a node is killed in a comparison" struck node_dies "1" 2 "" bare,docker
 fault node_killed "a node is killed" node_killed
 fault disk_of_image "the disk is full when an image is built" disk_of_image
+fault disk_of_snapshot "the disk is full when a snapshot is taken" disk_of_snapshot
 fault disk_of_lab "the disk is full when a lab comes up" disk_of_lab
 # Whoever keeps the home may keep the lab, too.
 [[ -n ${VCOMPARE_TEST_HOME:-} ]] || step "the lab is taken away" "$vcompare" lab down

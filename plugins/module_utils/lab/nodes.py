@@ -251,13 +251,20 @@ class NestedLab:
         with self._lock():
             if self.state().get("provisioned"):
                 return False
-            with self._both() as pool:
-                list(
-                    pool.map(
-                        lambda node: snapshots.take(self._domain(node), self.lab.owner),
-                        self.lab.nodes,
+            try:
+                with self._both() as pool:
+                    list(
+                        pool.map(
+                            lambda node: snapshots.take(self._domain(node), self.lab.owner),
+                            self.lab.nodes,
+                        )
                     )
-                )
+            except VcompareError as error:
+                raise VcompareError(
+                    error.message,
+                    f"{self.lab.folder} has {capacity.disk_mib(self.lab.folder)} MiB free, and a snapshot takes as "
+                    "much as the nodes use of their memory. Make room there if that is too little, and start again.",
+                ) from None
             self._write_state(provisioned=True)
             return True
 

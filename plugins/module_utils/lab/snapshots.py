@@ -27,10 +27,7 @@ def take(domain: t.Any, owner: str) -> None:
             domain.snapshotLookupByName(NAME).delete()
         domain.snapshotCreateXML(ET.tostring(root, encoding="unicode"), 0)
     except libvirt.libvirtError as error:
-        raise VcompareError(
-            f"Taking the snapshot of {domain.name()}: {error}",
-            "See whether the disk that holds the home is full.",
-        ) from None
+        raise VcompareError(f"Taking the snapshot of {domain.name()}: {error}") from None
 
 
 def has(domain: t.Any) -> bool:
