@@ -50,7 +50,7 @@ def test_it_is_said_once_and_not_looked_at_all_the_time(
     now += 1.0
     watch.tick()
     assert said == []
-    for _ in range(3):
+    for _look in range(3):
         now += 10.0
         watch.tick()
     assert len(said) == 1
