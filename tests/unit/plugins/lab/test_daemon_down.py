@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils.lab import server
 from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import Lab
 from ansible_collections.vcompare.lab.plugins.module_utils.lab.nodes import NestedLab, Settings
 
@@ -30,3 +31,17 @@ def test_its_own_addresses_are_not_in_its_way(tmp_path: Path) -> None:
             lab.check(settings, 0)
         Path(lab.lab.state).write_text("{}", encoding="utf-8")
         lab.check(settings, 0)
+
+
+def test_taking_a_lab_away_has_the_daemon_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = NestedLab(Lab(str(tmp_path), "default"), "qemu:///system")
+    os.makedirs(lab.lab.folder)
+    Path(lab.lab.state).write_text("{}", encoding="utf-8")
+    done: list[str] = []
+    monkeypatch.setattr(server, "silent_daemons", lambda: ["libvirtd"])
+    monkeypatch.setattr(server, "start_daemons", lambda _journal: done.append("started") or done)
+    monkeypatch.setattr(lab, "_take_away", lambda keep_keys: done.append("taken away"))
+    assert lab.down()
+    assert done == ["started", "taken away"]
