@@ -50,7 +50,8 @@ class Profile(_Model):
     """What was to be measured.
 
     ``blocks`` per arm, or the least number of them with ``max_blocks``; ``budget_s`` is the time
-    after which no block above the least number is begun; ``scenarios`` by name; ``others``: what the profiles that
+    after which no block above the least number is begun, ``within_s`` that of the whole command;
+    ``scenarios`` by name; ``others``: what the profiles that
     there were had as scenarios, by their names.
     """
 
@@ -58,6 +59,7 @@ class Profile(_Model):
     blocks: int = pydantic.Field(ge=1)
     max_blocks: int | None = None
     budget_s: float | None = None
+    within_s: float | None = None
     scenarios: list[str]
     others: dict[str, list[str]] = {}
 

@@ -134,7 +134,8 @@ def _request(options: CompareOptions, home: Path) -> plans.Request:
         )
     folder = homes.find_run(home, options.resume)
     summary = homes.summarise_run(folder)
-    if summary.status == "finished":
+    # One whose profile had no more time has it again; of a budget that was asked for, nothing is left.
+    if summary.status == "finished" and not summary.has_more:
         raise UsageError(
             f"--resume: the run {folder.name} is finished",
             f"`vcompare report {folder.name}` shows it",
@@ -281,7 +282,9 @@ def _show_plan(
     request = plan.request
     if resumed:
         done = homes.summarise_run(home / "runs" / request.run).blocks_done
-        say(f"would go on with run {request.run} ({done} of {plan.blocks} blocks are done)")
+        say(
+            f"would go on with run {request.run} ({_count(done, 'block')} {'is' if done == 1 else 'are'} done)"
+        )
     else:
         say("would measure (nothing was made):")
     show_table(["arm", "host"], [[arm, host] for arm, host in plan.compared])
@@ -337,6 +340,8 @@ def _stopping(plan: plans.Plan) -> list[tuple[str, str]]:
     limit = f"{plan.max_blocks} blocks"
     if budget_s is not None:
         limit = f"{duration(budget_s)} of measuring, or {limit}"
+    elif plan.within_s:
+        limit = f"{limit}, or before the command has taken {duration(plan.within_s)}"
     return [("ends", f"when every open claim's interval is narrow enough, or after {limit}")]
 
 

@@ -131,6 +131,7 @@ class RunSummary:
 
     :param status: ``finished``, ``unfinished`` (can be resumed), ``not begun`` (no manifest yet) or
         ``broken``.
+    :param has_more: its profile's time ended it, so that it can be resumed although it is finished.
     """
 
     run: str
@@ -143,6 +144,7 @@ class RunSummary:
     status: str
     problem: str | None
     folder: str
+    has_more: bool = False
 
 
 def summarise_run(folder: Path) -> RunSummary:
@@ -172,6 +174,7 @@ def summarise_run(folder: Path) -> RunSummary:
         status="finished" if manifest.finished_at else "unfinished",
         problem=None,
         folder=str(folder),
+        has_more=manifest.stopped == "budget" and bool(manifest.profile.within_s),
     )
 
 

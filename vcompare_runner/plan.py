@@ -43,6 +43,8 @@ class Profile:
     :param seconds: how long one iteration of a workload runs.
     :param fixed_work: scenarios that do a fixed amount of work instead.
     :param arms: what it measures where nobody names any; empty: all that there is.
+    :param within_s: time for the whole command: with it, no block above the least number is begun
+        that would end too late; 0 for no limit.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Profile:
     scenarios: tuple[str, ...]
     fixed_work: tuple[str, ...] = ()
     arms: tuple[str, ...] = ()
+    within_s: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,6 +129,12 @@ class Plan:
     scenarios: tuple[str, ...]
     blocks: int
     max_blocks: int
+
+    @property
+    def within_s(self) -> int:
+        """Time for the whole command, or 0: whoever asks for blocks or a budget has that instead."""
+        asked = self.request.blocks is not None or self.request.budget_s is not None
+        return 0 if asked else self.profile.within_s
 
     @property
     def compared(self) -> list[tuple[str, str]]:
@@ -249,6 +258,7 @@ def read_profiles(project: Project) -> dict[str, Profile]:
                 scenarios=tuple(entry["scenarios"]),
                 fixed_work=tuple(entry.get("loops") or ()),
                 arms=tuple(entry.get("arms") or ()),
+                within_s=int(entry.get("within_s", 0)),
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             path = project.root.joinpath(*parts)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import time
 import typing as t
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from ansible.utils.display import Display
 from ansible_collections.vcompare.lab.plugins.plugin_utils.bundle import Bundle
 
 display = Display()
+
+# Of a profile's time for the whole command, what the report and the stop of a lab take.
+_TO_END_S = 45
 
 Claims = list[dict[str, t.Any]]
 
@@ -39,6 +43,7 @@ class ActionModule(ActionBase):
                     "choices": ["", "blocks", "narrow", "budget"],
                     "default": "",
                 },
+                "began": {"type": "float"},
             },
         )
         after = arguments["after"]
@@ -51,6 +56,7 @@ class ActionModule(ActionBase):
             least = int(profile["blocks"])
             most = max(least, int(profile.get("max_blocks") or least))
             budget_s = profile.get("budget_s")
+            within_s = profile.get("within_s") or None
         except FileNotFoundError:
             if self._task.check_mode:
                 # Nothing was opened, so there is nothing to go by: the first block shows it all.
@@ -65,17 +71,21 @@ class ActionModule(ActionBase):
         if block > most:
             return _end(after, "blocks")
         claims, why_not = _open_claims(bundle.path)
-        if claims is None:
+        if claims is None and not within_s:
             display.warning(f"No blocks beyond the least number of {least}: {why_not}")
             return {**_end(after, "blocks"), "msg": why_not}
-        if not claims:
+        if claims is not None and not claims:
             return _end(after, "narrow")
-        if budget_s is not None:
-            spent = bundle.measuring_s()
-            # A block that would not come to its end in time is not begun.
-            if spent + spent / max(1, len(rounds)) > float(budget_s):
-                return {**_end(after, "budget"), "open": claims}
-        return _go_on(block, claims)
+        # A block that would not come to its end in time is not begun. What the latest took tells best: the first one
+        # reads everything for the first time.
+        another_s = bundle.measuring_s(after)
+        late = budget_s is not None and bundle.measuring_s() + another_s > float(budget_s)
+        if within_s and arguments["began"] is not None:
+            elapsed_s = time.time() - arguments["began"]
+            late = late or elapsed_s + another_s + _TO_END_S > float(within_s)
+        if late:
+            return {**_end(after, "budget"), "open": claims or []}
+        return _go_on(block, claims or [])
 
 
 def _go_on(block: int, claims: Claims) -> dict[str, t.Any]:

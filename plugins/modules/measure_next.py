@@ -13,12 +13,14 @@ author:
 description:
   - A run has a least number of blocks, and a greatest. Between the two, another block is measured
     while the interval of an open claim is wider than the claim's margin allows, and while the time
-    budget has room for it. All three are in the manifest of the run's bundle.
+    budget has room for it. All three are in the manifest of the run's bundle; so is C(within_s), the
+    seconds that a profile may have for the whole command, which count from O(began).
   - A block that an interrupted session began is always finished on the other hosts.
   - All of it happens on the controller; the host is not contacted.
 requirements:
   - vcompare_runner on the controller, for a run that has more than its least number of blocks.
-    Without it, there are no more than those, and the result says so.
+    Without it, there are no more than those, and the result says so; a profile with C(within_s) then
+    goes by the time alone.
 options:
   bundle:
     description:
@@ -36,6 +38,10 @@ options:
     type: str
     choices: ['', blocks, narrow, budget]
     default: ''
+  began:
+    description:
+      - When the command began, in seconds since 1970. Without it, C(within_s) is not looked at.
+    type: float
 attributes:
   check_mode:
     support: full
@@ -45,7 +51,7 @@ attributes:
     description: Nothing is changed.
   idempotent:
     support: full
-    description: The same bundle gives the same answer.
+    description: The same bundle gives the same answer, as long as there is time.
   action:
     support: full
     description: All of it happens on the controller.

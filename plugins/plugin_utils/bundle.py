@@ -80,6 +80,11 @@ class Bundle:
             there = self._manifest()
             if there is not None:
                 self._refuse_other(there, manifest)
+                if there.get("stopped") == "budget":
+                    # It goes on, and has no end again: an interruption must not look like lines taken away.
+                    there |= {"finished_at": None, "stopped": None}
+                    there.pop("last_block_sha256", None)
+                    self._write_json("manifest.json", there)
                 return there, True
             made = {
                 "schema": SCHEMA,
@@ -166,13 +171,17 @@ class Bundle:
             found.setdefault(line["block"], set()).add(line["host"])
         return found
 
-    def measuring_s(self) -> float:
+    def measuring_s(self, block: int | None = None) -> float:
         """Return how long was measured, in seconds; breaks between two sessions don't count.
 
         The length of what the blocks' times cover together: hosts may be measured at once.
+
+        :param block: of this one alone; 0.0 when it was not measured.
         """
         spans, other = [], 0.0
         for line in self._blocks():
+            if block is not None and line["block"] != block:
+                continue
             clock = (line.get("clocks") or {}).get("controller") or {}
             if "sent_at_s" in clock:
                 spans.append(

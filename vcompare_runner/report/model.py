@@ -399,8 +399,12 @@ def _own_notes(bundle: Bundle, figures: t.Sequence[ScenarioFigures]) -> list[Not
         notes.append(
             Note(
                 "stopped-by-budget",
-                "the time budget ended the run before every open claim's interval was narrow "
-                "enough; a longer --budget measures more blocks",
+                "the time ended the run before every open claim's interval was narrow enough; "
+                + (
+                    f"`vcompare compare --resume {bundle.manifest.run}` measures more blocks"
+                    if bundle.manifest.profile.within_s
+                    else "a longer --budget measures more blocks"
+                ),
             )
         )
     for scenario in bundle.manifest.profile.scenarios:

@@ -147,6 +147,7 @@ main()
 PROFILES = """\
 measure_profiles:
   quick: {description: a first answer, blocks: 5, iterations: 3, seconds: 2, scenarios: [startup, cpu]}
+  timed: {description: in its time, blocks: 1, max_blocks: 5, within_s: 1200, iterations: 1, scenarios: [startup, cpu]}
   smoke: {description: does it work, blocks: 2, iterations: 1, seconds: 1, scenarios: [startup, cpu]}
 """
 

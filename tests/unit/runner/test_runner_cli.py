@@ -183,6 +183,15 @@ def test_dry_run_with_a_budget_says_when_it_ends(vcompare: Vcompare, home: Path)
     assert "every open claim's interval is narrow enough, or after 1 h 30 min of measuring" in out
 
 
+def test_dry_run_of_a_profile_with_a_time_says_so(vcompare: Vcompare, home: Path) -> None:
+    code, out, _err = vcompare("compare", "--dry-run", "--profile", "timed")
+    assert code == 0
+    assert "or before the command has taken 20 min" in out
+    code, out, _err = vcompare("compare", "--dry-run", "--profile", "timed", "--blocks", "5")
+    assert code == 0
+    assert "before the command" not in out
+
+
 @pytest.mark.parametrize("budget", ["soon", "", "0m", "1.5h", "20", "-5m", "5m2h"])
 def test_a_budget_that_is_no_time(vcompare: Vcompare, home: Path, budget: str) -> None:
     code, _out, err = vcompare("compare", "--dry-run", "--budget", budget)
@@ -334,6 +343,26 @@ def test_failure_part_way_keeps_finished_blocks_and_resume_goes_on(
     finished = checkout.run(home, "compare", "--resume", folder.name)
     assert finished.returncode == 2
     assert "is finished" in finished.stderr
+
+
+@pytest.mark.parametrize(
+    ("stopped", "within_s", "code"), [("budget", 1200, 0), ("budget", None, 2), ("blocks", 1200, 2)]
+)
+def test_a_run_that_its_profiles_time_ended_can_go_on(
+    vcompare: Vcompare, home: Path, stopped: str, within_s: int | None, code: int
+) -> None:
+    folder = Synthetic().write(home / "runs")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    arms = [plan for plan in manifest["arms"] if plan["arm"] in ("bare", "docker")]
+    manifest |= {"stopped": stopped, "arms": arms}
+    manifest["profile"] |= {"within_s": within_s, "max_blocks": 9, "scenarios": ["cpu"]}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    ended, out, err = vcompare("compare", "--resume", folder.name, "--dry-run")
+    assert ended == code, err
+    if code == 0:
+        assert f"would go on with run {folder.name} (7 blocks are done)" in out
+    else:
+        assert "is finished" in err
 
 
 def test_resume_of_a_run_that_another_controller_began(home: Path) -> None:

@@ -296,6 +296,19 @@ def test_a_run_is_finished_when_nothing_is_missing(opened: Bundle) -> None:
     assert opened.open(MANIFEST)[0]["finished_at"] == manifest["finished_at"]
 
 
+def test_a_run_that_its_time_ended_has_no_end_when_it_goes_on(opened: Bundle) -> None:
+    """Else an interruption would look as if lines had been taken away."""
+    for block in (1, 2):
+        for host in ("h1", "h2"):
+            opened.append(measured(block, host), 1.0)
+    assert opened.close("budget")[0]["last_block_sha256"]
+    manifest, resumed = opened.open(MANIFEST)
+    assert resumed
+    assert (manifest["finished_at"], manifest["stopped"]) == (None, None)
+    assert "last_block_sha256" not in json.loads((opened.path / "manifest.json").read_text())
+    assert opened.close("budget")[0]["finished_at"]
+
+
 def test_closing_what_was_never_opened(tmp_path: Path) -> None:
     (tmp_path / "x").mkdir()
     with pytest.raises(BundleError, match="no manifest"):

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import time
 import types
 import typing as t
 from pathlib import Path
@@ -40,8 +41,12 @@ def fill(bundle: Bundle, blocks: int, hosts: tuple[str, ...] = ("h1", "h2")) -> 
             )
 
 
-def ask(bundle: Bundle, after: int, stopped: str = "") -> dict[str, t.Any]:
-    arguments = {"bundle": str(bundle.path), "after": after, "stopped": stopped}
+def ask(
+    bundle: Bundle, after: int, stopped: str = "", began: float | None = None
+) -> dict[str, t.Any]:
+    arguments: dict[str, t.Any] = {"bundle": str(bundle.path), "after": after, "stopped": stopped}
+    if began is not None:
+        arguments["began"] = began
     return t.cast("dict[str, t.Any]", action(measure_next, arguments).run(task_vars={}))
 
 
@@ -81,6 +86,44 @@ def test_no_more_than_the_greatest_number(tmp_path: Path, claims: list[dict[str,
     fill(bundle, 3)
     claims.append({"claim": "near-native", "blocks_needed": 40})
     assert ask(bundle, 3)["stopped"] == "blocks"
+
+
+@pytest.mark.parametrize(("elapsed", "stopped"), [(1000, ""), (1040, "budget")])
+def test_a_block_that_would_end_after_the_profiles_time_is_not_begun(
+    tmp_path: Path, claims: list[dict[str, t.Any]], elapsed: int, stopped: str
+) -> None:
+    """The latest block took 120 s, and the end of the command takes a while, too."""
+    bundle = opened(tmp_path, max_blocks=9, within_s=1200)
+    fill(bundle, 4)
+    claims.append({"claim": "near-native", "blocks_needed": 4})
+    assert bundle.measuring_s(4) == 120
+    assert ask(bundle, 4, began=time.time() - elapsed)["stopped"] == stopped
+    # Its least number, and what another session began, are measured all the same.
+    assert ask(bundle, 1, began=time.time() - elapsed)["go_on"] is True
+
+
+def test_the_latest_block_tells_how_long_another_takes(
+    tmp_path: Path, claims: list[dict[str, t.Any]]
+) -> None:
+    """The first one reads everything for the first time."""
+    bundle = opened(tmp_path, blocks=1, max_blocks=9, budget_s=400)
+    for block, took in ((1, 200.0), (2, 60.0)):
+        for host in ("h1", "h2"):
+            bundle.append(measured(block, host), took / 2, None, clock(block * 1000.0))
+    claims.append({"claim": "near-native", "blocks_needed": 4})
+    assert ask(bundle, 2)["go_on"] is True
+
+
+def test_without_the_package_a_profile_goes_by_its_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measure_next, "_open_claims", lambda path: (None, "no scipy"))
+    bundle = opened(tmp_path, max_blocks=3, within_s=1200)
+    fill(bundle, 2)
+    assert ask(bundle, 2, began=time.time())["go_on"] is True
+    assert ask(bundle, 2, began=time.time() - 1190)["stopped"] == "budget"
+    fill(bundle, 3)
+    assert ask(bundle, 3, began=time.time())["stopped"] == "blocks"
 
 
 @pytest.mark.parametrize(("budget", "stopped"), [(599, "budget"), (601, "")])

@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import typing as t
 from pathlib import Path
 
@@ -199,6 +200,30 @@ def test_blocks_until_the_intervals_are_narrow_and_after_an_interruption(runs: R
     assert manifest["finished_at"]
 
 
+def test_a_profiles_time_ends_it_and_a_number_of_blocks_is_that_number(runs: Runs) -> None:
+    """Each block is said to take two minutes, and the command has begun 18 minutes ago: one more would be too late."""
+    late = {"vcompare_profile": "quick", "measure_began": time.time() - 18 * 60}
+    done = runs.play(**late)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert set(runs.blocks()) == both(1)
+    manifest = runs.manifest()
+    assert (manifest["stopped"], manifest["profile"]["within_s"]) == ("budget", 1200)
+    # With its time again, it goes on to the profile's greatest number.
+    done = runs.play(vcompare_profile="quick")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert set(runs.blocks()) == both(5)
+    assert runs.manifest()["stopped"] == "blocks"
+
+
+def test_a_number_of_blocks_has_no_limit_of_time(runs: Runs) -> None:
+    done = runs.play(
+        vcompare_profile="quick", vcompare_blocks=2, measure_began=time.time() - 18 * 60
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert set(runs.blocks()) == both(2)
+    assert runs.manifest()["stopped"] == "blocks"
+
+
 def test_a_budget_ends_it(runs: Runs) -> None:
     """Each block takes a minute on each of two hosts, and is never narrow enough."""
     done = runs.play(vcompare_budget="15m", test_noise=0.5)
@@ -211,7 +236,10 @@ def test_a_budget_ends_it(runs: Runs) -> None:
     ("variables", "message"),
     [
         ({"vcompare_budget": "soon"}, "vcompare_budget: soon is no time"),
-        ({"vcompare_max_blocks": 2}, "vcompare_max_blocks: 2 is no greatest number"),
+        (
+            {"vcompare_blocks": 3, "vcompare_max_blocks": 2},
+            "vcompare_max_blocks: 2 is no greatest number",
+        ),
         ({"vcompare_max_blocks": "many"}, "vcompare_max_blocks: many"),
     ],
 )
