@@ -8,4 +8,5 @@ mkdir -p "$binding"
 if cmp -s <(/usr/bin/python3 -VV) <(.venv/bin/python -VV); then
     find /usr/lib/python3/dist-packages -maxdepth 1 -name 'libvirt*' -type f -exec ln -st "$binding" {} +
 fi
-VCOMPARE_TEST_SHOW=1 PYTHONPATH=$binding check "pytest" pytest -q -p no:cacheprovider tests/unit
+VCOMPARE_TEST_SHOW=1 PYTHONPATH=$binding check "pytest" \
+    pytest -q -p no:cacheprovider --numprocesses "$(nproc)" --dist loadfile tests/unit
