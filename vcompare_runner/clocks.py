@@ -12,6 +12,10 @@ means anything. But for any two blocks i ≤ j of the same boots, in whatever ti
 - from ``ended`` of i to ``began`` of j (i < j) it went on by h, and on the controller at least
   ``sent`` of j − ``received`` of i passed: it runs at most at h over that.
 
+Blocks that different playbooks measured are not compared: between the two a node of a lab may have been
+put back to its snapshot, which is the same boot with an earlier clock. A bundle that does not say which
+playbook measured a block is taken apart where the host's clock went back, which no running one does.
+
 Seconds of transfer weigh less the longer it was between the two blocks, so the bounds of a run of an
 hour are within a fraction of a per cent. The same idea as for instances and their host
 (``block.clock_doubt`` of the collection). A clock is doubted when the bounds exclude all rates within
@@ -52,13 +56,18 @@ class Rate:
 def rate(pairs: t.Sequence[tuple[HostClock, ControllerClock]]) -> Rate | None:
     """Return the bounds that some blocks give together; None without any.
 
-    Blocks of different boots are not compared: their clocks have nothing to do with each other.
+    Blocks of different boots or playbooks are not compared: their clocks have nothing to do with each other.
     """
     least, most = 0.0, float("inf")
-    by_boot: dict[tuple[str | None, str | None], list[tuple[HostClock, ControllerClock]]] = {}
-    for host, controller in pairs:
-        by_boot.setdefault((host.boot_id, controller.boot_id), []).append((host, controller))
-    for (host_boot, controller_boot), same in by_boot.items():
+    together: dict[tuple[str | int | None, ...], list[tuple[HostClock, ControllerClock]]] = {}
+    put_back, before = 0, float("-inf")
+    for host, controller in sorted(pairs, key=lambda pair: pair[1].sent_s):
+        if controller.session is None:
+            put_back += host.began_s < before
+            before = host.ended_s
+        key = (host.boot_id, controller.boot_id, controller.session or put_back)
+        together.setdefault(key, []).append((host, controller))
+    for (host_boot, controller_boot, _session), same in together.items():
         # Without knowing the boots, each block stands for itself.
         alone = host_boot is None or controller_boot is None
         for group in [[pair] for pair in same] if alone else [_ends(same)]:

@@ -104,9 +104,13 @@ class HostClock(_Model):
 
 
 class ControllerClock(_Model):
-    """The controller's monotonic clock when a block was sent, and when it had answered."""
+    """The controller's monotonic clock when a block was sent, and when it had answered.
+
+    ``session`` tells the playbook that sent it from others; None in bundles of older versions.
+    """
 
     boot_id: str | None = None
+    session: str | None = None
     sent_s: float
     received_s: float
 

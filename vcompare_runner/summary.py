@@ -104,6 +104,8 @@ def remarks(report: model.Report) -> list[str]:
         entry["reason"] for entry in ratios if entry["interval"] is None and entry["reason"]
     ):
         lines.append(f"no interval: {reason}")
+    # Whoever waited for it wants to know how to go on.
+    lines += [note["text"] for note in report["notes"] if note["code"] == "stopped-by-budget"]
     for arm in report["arms"]:
         if arm["state"] != "ok":
             lines.append(

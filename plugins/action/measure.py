@@ -95,6 +95,7 @@ class ActionModule(ActionBase):
                 controller.between(before, after),
                 {
                     "boot_id": conditions.boot_id(),
+                    "session": controller.session(),
                     "sent_s": round(began, 6),
                     "received_s": round(ended, 6),
                     "sent_at_s": round(sent_at, 3),

@@ -91,6 +91,24 @@ def lab_domains(home: str, name: str | None) -> tuple[str, ...]:
         return ()
 
 
+def session(proc: Path = Path("/proc")) -> str | None:
+    """What tells this playbook's process from all others since the boot; a task is a child of it.
+
+    From one playbook to the next, a lab's nodes may have been put back to their snapshot: same boot, earlier clock.
+    """
+    parent = os.getppid()
+    try:
+        fields = _fields((proc / str(parent) / "stat").read_bytes())
+    except OSError:
+        return None
+    return f"{parent}-{int(fields[19])}" if len(fields) >= 20 else None
+
+
+def _fields(stat: bytes) -> list[bytes]:
+    """Return fields 3 to 52 of ``/proc/<pid>/stat``: the name in parentheses before them may hold anything."""
+    return stat.rpartition(b")")[2].split()
+
+
 def processes(proc: Path = Path("/proc")) -> dict[int, Process]:
     """Return what runs on this machine, by pid; what ends meanwhile is left out."""
     ticks = os.sysconf("SC_CLK_TCK")
@@ -103,8 +121,7 @@ def processes(proc: Path = Path("/proc")) -> dict[int, Process]:
             command = (folder / "cmdline").read_bytes()
         except OSError:
             continue
-        # The name in parentheses may hold anything; what follows the last one is fields 3 to 52.
-        fields = text.rpartition(b")")[2].split()
+        fields = _fields(text)
         if len(fields) < 20:
             continue
         spent, reaped = (int(fields[n]) + int(fields[n + 1]) for n in (11, 13))

@@ -165,10 +165,11 @@ class Court:
         """Return how much of the CPU time may have been stolen from a block that a test counts, as a share.
 
         Half of the margin, as is left to the noise. What has no margin to hold it against (an answer that speed
-        decides, a difference without a level) has a fixed limit, and an answer that no speed decides has none.
+        decides, a difference without a level) has a fixed limit. An answer that no speed decides has none, nor
+        has a count of such answers: what is seen in a block is seen however long it took.
         """
         test = result.test
-        if test.comparison == "yes_no" and not test.hardware_speed:
+        if not test.hardware_speed and (test.comparison == "yes_no" or test.unit == "count"):
             return 1.0
         limit = comparisons.half_margin_log(test, other.figures.median if other else None)
         return STOLEN_WITHOUT_MARGIN if limit is None else -math.expm1(-limit)

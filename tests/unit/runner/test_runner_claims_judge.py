@@ -425,6 +425,20 @@ def test_stolen_time_has_a_limit_where_there_is_no_margin(
     assert result["outcome"] == outcome
 
 
+@pytest.mark.parametrize(("unit", "outcome"), [("count", "holds"), ("MiB", "refused")])
+def test_stolen_time_changes_no_count_of_what_is_seen(
+    tmp_path: Path, unit: str, outcome: str
+) -> None:
+    folder = synthetic().write(tmp_path)
+    records = read_lines(folder / "samples.jsonl")
+    for record in records:
+        record["unit"] = unit
+    write_lines(folder / "samples.jsonl", records)
+    test = asked(comparison="difference", direction="below", margin=-1.0, unit=unit)
+    _claim, (result,) = verdict(stealing(folder, 0.08, 10), catalogue(test))
+    assert result["outcome"] == outcome
+
+
 def test_units_that_differ_are_not_compared(tmp_path: Path) -> None:
     folder = synthetic().write(tmp_path)
     records = read_lines(folder / "samples.jsonl")

@@ -327,6 +327,37 @@ def test_clocks_of_different_boots_are_not_compared() -> None:
     assert found.least <= 1 <= found.most
 
 
+@pytest.mark.parametrize("sessions", [("41-7", "52-9"), (None, None)])
+def test_a_node_that_was_put_back_to_its_snapshot_is_not_compared_with_what_it_was(
+    sessions: tuple[str | None, str | None],
+) -> None:
+    """The same boot, and an earlier clock: that run was resumed in a lab that had been stopped."""
+    pairs = []
+    for block in range(10):
+        both = clocks(block)
+        if block >= 5:
+            both["host"]["began_s"] -= 480.0
+            both["host"]["ended_s"] -= 480.0
+        both["controller"]["session"] = sessions[block >= 5]
+        pairs.append((HostClock(**both["host"]), ControllerClock(**both["controller"])))
+    found = rate(pairs)
+    assert found is not None
+    assert found.least <= 1 <= found.most < 1.1
+
+
+def test_a_clock_that_goes_back_while_a_playbook_measures_is_doubted() -> None:
+    pairs = []
+    for block in range(4):
+        both = clocks(block)
+        both["host"]["began_s"] -= 480.0 * (block >= 2)
+        both["host"]["ended_s"] -= 480.0 * (block >= 2)
+        both["controller"]["session"] = "41-7"
+        pairs.append((HostClock(**both["host"]), ControllerClock(**both["controller"])))
+    found = rate(pairs)
+    assert found is not None
+    assert found.off > 0.5
+
+
 def test_an_instance_clock_that_is_off(tmp_path: Path) -> None:
     def fast(line: Record) -> None:
         for arm in line["arms"]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from synthetic import Synthetic, read_lines, write_lines
 
-from vcompare_runner import words
+from vcompare_runner import summary, words
 from vcompare_runner.errors import BundleError
 from vcompare_runner.report import write_report
 
@@ -240,6 +240,24 @@ def test_few_blocks_show_no_interval_and_say_why(tmp_path: Path) -> None:
     assert docker["reason"] in page.text
     assert "no interval" in markdown
     assert "than bare" not in page.text
+
+
+@pytest.mark.parametrize(
+    ("within_s", "remedy"),
+    [(1200, "`vcompare compare --resume 20261124-101500-ab12cd`"), (None, "a longer --budget")],
+)
+def test_a_run_that_its_time_ended_says_how_to_go_on(
+    tmp_path: Path, within_s: int | None, remedy: str
+) -> None:
+    folder = Synthetic(blocks=2).write(tmp_path)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["stopped"] = "budget"
+    manifest["profile"]["within_s"] = within_s
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    _page, report, markdown = render(folder)
+    (said,) = [line for line in summary.remarks(report) if "the time ended the run" in line]
+    assert remedy in said
+    assert remedy.replace("`", "\\`") in markdown
 
 
 def test_an_arm_without_proof_is_refused_whatever_its_block_says(tmp_path: Path) -> None:

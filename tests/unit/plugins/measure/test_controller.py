@@ -140,3 +140,14 @@ def test_our_own_work_is_not_foreign_and_that_of_others_is() -> None:
     finally:
         os.kill(pid, 9)
     assert theirs["busy_foreign_cpus"] > 0.3
+
+
+def test_the_session_is_that_of_the_process_above(tmp_path: Path) -> None:
+    """A name may hold what looks like the end of a name."""
+    parent = tmp_path / str(os.getppid())
+    parent.mkdir()
+    fields = ["S", "1"] + ["0"] * 17 + ["4711"] + ["0"] * 20
+    (parent / "stat").write_text(f"{os.getppid()} (a) b) {' '.join(fields)}\n")
+    assert controller.session(tmp_path) == f"{os.getppid()}-4711"
+    assert controller.session(tmp_path / "none") is None
+    assert controller.session() == controller.session()
