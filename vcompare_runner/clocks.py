@@ -101,16 +101,18 @@ def _bounds(pairs: t.Sequence[tuple[HostClock, ControllerClock]]) -> tuple[float
 
 
 def judge_hosts(blocks: t.Sequence[BlockLine]) -> list[GateResult]:
-    """Judge the clock of each host against the controller's."""
-    pairs: dict[str, list[tuple[HostClock, ControllerClock]]] = {}
+    """Judge the clock of each host against the controller's; each run of several that were joined by itself."""
+    pairs: dict[str, dict[str, list[tuple[HostClock, ControllerClock]]]] = {}
     for block in blocks:
         if block.clocks and block.clocks.host and block.clocks.controller:
-            pairs.setdefault(block.host, []).append((block.clocks.host, block.clocks.controller))
-    return [
-        _result(gates.HOST_CLOCK, "host", found, "controller's", host=host)
-        for host, of_host in sorted(pairs.items())
-        if (found := rate(of_host)) is not None
-    ]
+            of_run = pairs.setdefault(block.host, {}).setdefault(block.run, [])
+            of_run.append((block.clocks.host, block.clocks.controller))
+    results = []
+    for host, runs in sorted(pairs.items()):
+        rates = [found for of_run in runs.values() if (found := rate(of_run)) is not None]
+        bounds = Rate(max(each.least for each in rates), min(each.most for each in rates))
+        results.append(_result(gates.HOST_CLOCK, "host", bounds, "controller's", host=host))
+    return results
 
 
 def judge_instances(blocks: t.Sequence[BlockLine]) -> list[GateResult]:

@@ -21,7 +21,7 @@ from vcompare_runner.bundle import Bundle, load_bundle
 from vcompare_runner.claims import comparisons
 from vcompare_runner.claims.court import Court
 from vcompare_runner.claims.schema import ClaimTest
-from vcompare_runner.clocks import rate
+from vcompare_runner.clocks import judge_hosts, rate
 from vcompare_runner.conditions import ControllerClock, HostClock
 from vcompare_runner.gates import Gates, judge_gates, reach
 from vcompare_runner.names import AGAIN, arm_order
@@ -343,6 +343,26 @@ def test_a_node_that_was_put_back_to_its_snapshot_is_not_compared_with_what_it_w
     found = rate(pairs)
     assert found is not None
     assert found.least <= 1 <= found.most < 1.1
+
+
+def test_joined_runs_are_held_against_a_clock_of_their_own(tmp_path: Path) -> None:
+    """The second one's lab was put back to its snapshot, and had been up longer than the first one's."""
+    bundles = []
+    for number, later in enumerate((0.0, 1000.0)):
+
+        def put_back(line: Record, number: int = number, later: float = later) -> None:
+            line["clocks"]["host"]["began_s"] += later
+            line["clocks"]["host"]["ended_s"] += later
+            line["clocks"]["controller"]["sent_s"] += 5000.0 * number
+            line["clocks"]["controller"]["received_s"] += 5000.0 * number
+
+        bundles.append(made(tmp_path / str(number), put_back))
+    blocks = [
+        line.model_copy(update={"run": str(number)})
+        for number, bundle in enumerate(bundles)
+        for line in bundle.blocks
+    ]
+    assert all(result.passed for result in judge_hosts(blocks))
 
 
 def test_a_clock_that_goes_back_while_a_playbook_measures_is_doubted() -> None:
