@@ -149,7 +149,7 @@ def compare(
         typer.Option(
             metavar="ARM[,ARM…]",
             help=f"Arms to compare, bare among them: {', '.join(ARMS)}.",
-            show_default="all",
+            show_default="the profile's",
         ),
     ] = None,
     scenarios: t.Annotated[
