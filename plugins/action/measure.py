@@ -15,13 +15,17 @@ import time
 import typing as t
 from pathlib import Path
 
-from ansible.errors import AnsibleActionFail
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
 from ansible_collections.vcompare.lab.plugins.module_utils import conditions
+from ansible_collections.vcompare.lab.plugins.module_utils.block import instance_name
 from ansible_collections.vcompare.lab.plugins.module_utils.order import order_of
-from ansible_collections.vcompare.lab.plugins.plugin_utils import controller
+from ansible_collections.vcompare.lab.plugins.plugin_utils import controller, reset
 from ansible_collections.vcompare.lab.plugins.plugin_utils.bundle import Bundle, BundleError
+
+display = Display()
 
 # What the controller itself reads; all the rest is the module's to check.
 _SPEC: dict[str, t.Any] = {
@@ -74,12 +78,25 @@ class ActionModule(ActionBase):
         full = mine["full_digest"] if mine["full_digest"] is not None else block == 1
         arguments = {**self._task.args, "host": host, "arms": order, "full_digest": full}
         domains = lab_domains(bundle)
-        before = controller.read(domains)
-        sent_at, began = time.time(), time.monotonic()
-        # A lost connection is raised from here: nothing is written then, and the next run resumes.
-        result = self._execute_module(
-            module_name="vcompare.lab.measure", module_args=arguments, task_vars=task_vars
-        )
+        lost: dict[str, str] = {}
+        while True:
+            before = controller.read(domains)
+            sent_at, began = time.time(), time.monotonic()
+            try:
+                result = self._execute_module(
+                    module_name="vcompare.lab.measure",
+                    module_args={**arguments, "lost": lost} if lost else arguments,
+                    task_vars=task_vars,
+                )
+                break
+            except AnsibleConnectionFailure:
+                arm, how = self._not_survived(arguments, began, lost)
+                if not arm:
+                    # Nothing is written then, and the next run resumes.
+                    raise
+                bundle.note({"event": "lost", **short, "arm": arm, "reason": how})
+                display.warning(f"{host}: {how}; the other arms are measured again")
+                lost[arm] = how
         ended = time.monotonic()
         after = controller.read(domains)
         if result.get("failed"):
@@ -112,6 +129,26 @@ class ActionModule(ActionBase):
             "samples": count,
             "skipped": False,
         }
+
+    def _not_survived(
+        self, arguments: t.Mapping[str, t.Any], began: float, lost: t.Container[str]
+    ) -> tuple[str, str]:
+        """Return the arm that a host which is there again did not survive, and how; empty texts for none."""
+        names = {
+            arm: instance_name(arguments["run"], arguments["block"], arm)
+            for arm in arguments["arms"]
+            if arm not in lost
+        }
+        return reset.culprit(self._on_host, began, names)
+
+    def _on_host(self, command: str) -> str:
+        """Run a command on the host over a connection of its own; return what it printed.
+
+        :raises AnsibleConnectionFailure: it can't be reached.
+        """
+        self._connection.reset()
+        result = self._low_level_execute_command(command)
+        return str(result["stdout"]) if result["rc"] == 0 else ""
 
     def _own_arguments(self) -> dict[str, t.Any]:
         given = {key: value for key, value in self._task.args.items() if key in _SPEC}

@@ -82,6 +82,7 @@ class Plan:
     :param images: further images that this host has, by their role.
     :param peers: second hosts, by the arm that they carry as well.
     :param options: what single arms understand, by arm.
+    :param lost: arms that are not measured since the host did not survive them, and how that was seen.
     """
 
     run: str
@@ -101,6 +102,7 @@ class Plan:
     images: t.Mapping[str, Image] = dataclasses.field(default_factory=dict)
     peers: t.Mapping[str, Peer] = dataclasses.field(default_factory=dict)
     options: t.Mapping[str, t.Mapping[str, t.Any]] = dataclasses.field(default_factory=dict)
+    lost: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 class Refused(Exception):
@@ -125,7 +127,9 @@ def measure(plan: Plan, backend_of: BackendOf) -> Record:
     spoiled = _sweep_all(plan, backend_of)
     for order, arm in enumerate(plan.arms, start=1):
         turn = _Turn(plan, order, arm, evidence)
-        if spoiled:
+        if arm in plan.lost:
+            turn.give_up("failed", plan.lost[arm])
+        elif spoiled:
             turn.give_up("refused", spoiled)
         else:
             turn.take(backend_of)
@@ -166,12 +170,10 @@ def wall_time() -> str:
     return now.strftime("%Y-%m-%dT%H:%M:%S.") + f"{now.microsecond // 1000:03d}Z"
 
 
-def instance_name(plan: Plan, arm: str) -> str:
+def instance_name(run: str, block: int, arm: str) -> str:
     """The name of the instance of an arm; unique to the run and the block."""
-    tag = "".join(c for c in plan.run.rpartition("-")[2].lower() if c.isascii() and c.isalnum())[
-        -8:
-    ]
-    return f"{NAME_PREFIX}{tag or 'run'}-{plan.block}-{arm}"
+    tag = "".join(c for c in run.rpartition("-")[2].lower() if c.isascii() and c.isalnum())
+    return f"{NAME_PREFIX}{tag[-8:] or 'run'}-{block}-{arm}"
 
 
 def _sweep_all(plan: Plan, backend_of: BackendOf) -> str:
@@ -224,7 +226,7 @@ class _Turn:
             for metric in registry.metrics(scenario)
             if self._asked(scenario, metric)
         }
-        self._name, self._address = instance_name(plan, arm), ""
+        self._name, self._address = instance_name(plan.run, plan.block, arm), ""
 
     # What is handed back
 

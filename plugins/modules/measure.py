@@ -193,6 +193,12 @@ options:
         Without it, what needs them is left out.
     type: bool
     default: true
+  lost:
+    description:
+      - Arms that are not measured, since the host did not survive it, with what was seen of that. Each is recorded as
+        failed. The controller tells, when a host that it lost is there again.
+    type: dict
+    default: {}
   owner:
     description:
       - Owner in the marker of the instances. Instances of this owner that an interrupted run left
@@ -340,6 +346,7 @@ ARGUMENTS: dict[str, t.Any] = {
     "full_digest": {"type": "bool"},
     "timeout_factor": {"type": "float", "default": 1.0},
     "company": {"type": "bool", "default": True},
+    "lost": {"type": "dict", "default": {}},
     "owner": {"type": "str", "default": "measure"},
 }
 
@@ -377,6 +384,7 @@ def plan_of(params: t.Mapping[str, t.Any]) -> block.Plan:
         full_digest=bool(params["full_digest"]),
         timeout_factor=params["timeout_factor"],
         company=params["company"],
+        lost={arm: str(how) for arm, how in params["lost"].items()},
         images=_images(params["images"]),
         peers={
             peer["arm"]: Peer(**{key: value for key, value in peer.items() if key != "arm"})

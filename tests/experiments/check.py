@@ -14,6 +14,8 @@ _NO: tuple[float, float] = (0, 0)
 _START: tuple[float, float] = (0.01, 3600)
 # Not above what it has alone, but for noise.
 _KEPT: tuple[float, float] = (0.0, 1.5)
+_SLOWED: tuple[float, float] = (0.1, 1000.0)
+_LIMITS = ("default-limits", "explicit-limits")
 Bounds = dict[str, tuple[float, float] | None]
 # Smallest and largest value of each metric, by scenario; None: it must be refused, with a reason.
 _ALL: dict[str, Bounds] = {
@@ -39,12 +41,14 @@ _ALL: dict[str, Bounds] = {
     },
     "isolation": {
         **{
-            f"kept_beside_{hog}/{limits}": _KEPT
-            for hog in ("cpu_hog", "memory_eater", "fork_bomb")
-            for limits in ("default-limits", "explicit-limits")
+            f"{metric}_beside_{hog}/{limits}": bounds
+            for metric, bounds in (("kept", _KEPT), ("reply_time", _SLOWED))
+            for hog, variants in (
+                *((each, _LIMITS) for each in ("cpu_hog", "memory_eater", "fork_bomb")),
+                *((each, _LIMITS[:1]) for each in ("disk_hog", "network_hog")),
+            )
+            for limits in variants
         },
-        "kept_beside_disk_hog/default-limits": _KEPT,
-        "kept_beside_network_hog/default-limits": _KEPT,
     },
     "ten-apps": {
         "total_start_time": (0.1, 36000),
@@ -81,6 +85,7 @@ _CONTAINER: dict[str, Bounds] = {
     "containment": {
         "own_kernel": _NO,
         "host_facts_visible": (1, 20),
+        "host_calls_permitted": (100, 381),
         "host_survives_crash": None,
     },
     "snapshots": {"memory_restored": None},
@@ -95,6 +100,7 @@ _MACHINE: dict[str, Bounds] = {
     "containment": {
         "own_kernel": _YES,
         "host_facts_visible": _NO,
+        "host_calls_permitted": _NO,
         "host_survives_crash": _YES,
     },
     "snapshots": {"memory_restored": _YES, "state_restored": _YES},

@@ -20,7 +20,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol imp
     BackendError,
     NotPossible,
 )
-from ansible_collections.vcompare.lab.plugins.module_utils.experiments import reached, resp
+from ansible_collections.vcompare.lab.plugins.module_utils.experiments import calls, reached, resp
 from ansible_collections.vcompare.lab.plugins.module_utils.experiments.base import (
     LAST,
     LATER,
@@ -144,6 +144,8 @@ EXPERIMENT = Experiment(
     NAME,
     (
         Step(LATER, (OWN_KERNEL, VISIBLE), looked),
+        # No further instance, but some hundred processes.
+        Step(LATER, (calls.PERMITTED,), calls.tried, company=True),
         # No further instance, but a kernel that is several times slower while it is traced.
         Step(LATER, (reached.FUNCTIONS,), reached.traced, company=True),
         Step(LAST, (SURVIVES,), crashed, company=True),

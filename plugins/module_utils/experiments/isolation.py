@@ -8,8 +8,9 @@ and its memory, as in all other scenarios.
 
 A hog of the disk writes to a file system of its own, past all caches; one of the network sends to the host, where
 somebody must take it, on another CPU than the victim's where the host has one. Neither has an explicit limit in any of
-the technologies here, and so they are measured with default limits only. What the victim does is always the same work
-of the processor: what is asked is whether a neighbour's bad habit is felt by who does not share it.
+the technologies here, and so they are measured with default limits only. What the victim does is always the same: work
+of the processor, and then replies of its redis, which is asked from the host at a constant rate. The question is
+whether a neighbour's bad habit is felt by who does not share it.
 
 A neighbour counts only while it is seen at its bad work, before the victim's sample and after it.
 """
@@ -18,6 +19,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
+import statistics
 import threading
 import time
 import typing as t
@@ -28,6 +31,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol imp
     BackendError,
     InstanceSpec,
 )
+from ansible_collections.vcompare.lab.plugins.module_utils.experiments import resp
 from ansible_collections.vcompare.lab.plugins.module_utils.experiments.base import (
     LATER,
     Experiment,
@@ -37,6 +41,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.experiments.base impo
     Step,
     replied,
 )
+from ansible_collections.vcompare.lab.plugins.module_utils.experiments.load import Load, Request
 from ansible_collections.vcompare.lab.plugins.module_utils.workloads import cpu
 from ansible_collections.vcompare.lab.plugins.module_utils.workloads.base import (
     WorkloadError,
@@ -93,6 +98,9 @@ HOGS = (
     ),
 )
 _HOG_DATA_MIB = 96
+# Requests a second from the host, and how long each may take (on an ordinary machine).
+_RATE = 10.0
+_REPLY_S = 1.0
 
 
 def hogs(variant: str) -> tuple[Hog, ...]:
@@ -105,39 +113,107 @@ def kept(hog: Hog, variant: str) -> Metric:
     return Metric(NAME, f"kept_beside_{hog.name}", "1", "higher", 0.0, 10.0, variant)
 
 
-def default_limits(stage: Stage) -> t.Iterator[Figure]:
-    """Both are as the technology delivers them."""
-    victim = stage.another("victim", unlimited=True)
-    neighbour = stage.another("hog", unlimited=True, data_mib=_HOG_DATA_MIB)
-    for spec in (victim, neighbour):
-        stage.fresh(spec)
-    yield from _beside_each(stage, victim, neighbour, DEFAULT)
-    for spec in (victim, neighbour):
-        stage.gone(spec)
+def slowed(hog: Hog, variant: str) -> Metric:
+    """Return the metric: the victim's median time to reply beside a neighbour over that alone."""
+    return Metric(NAME, f"reply_time_beside_{hog.name}", "1", "lower", 0.0, 1e6, variant)
 
 
-def explicit_limits(stage: Stage) -> t.Iterator[Figure]:
-    """The victim is the turn's own instance; the neighbour has another CPU."""
-    neighbour = stage.another("hog", cpuset=stage.other_cpus())
-    stage.fresh(neighbour)
-    yield from _beside_each(stage, stage.spec, neighbour, EXPLICIT)
-    stage.gone(neighbour)
+def _beside(stage: Stage, hog: Hog, variant: str) -> t.Iterator[Figure]:
+    """Have the victim work alone, and beside a neighbour; both go with the last of these limits' neighbours."""
+    victim, neighbour = _pair(stage, variant)
+    alone, replies_alone = _rate(stage, victim), _replies(stage, victim)
+    with _taken(stage, hog), _at_work(stage, neighbour, hog):
+        beside, replies = _rate(stage, victim), _replies(stage, victim)
+    neighbours = f"beside {' '.join(hog.argv)}"
+    yield Figure(
+        kept(hog, variant),
+        beside / alone,
+        f"{beside:g} events/s {neighbours}, {alone:g} alone just before",
+    )
+    yield Figure(
+        slowed(hog, variant),
+        replies.median_s / replies_alone.median_s,
+        f"{replies} {neighbours}; {replies_alone} alone just before",
+    )
+    if hog is hogs(variant)[-1]:
+        for spec in (neighbour, victim):
+            if spec.name in stage.company:
+                stage.gone(spec)
 
 
-def _beside_each(
-    stage: Stage, victim: InstanceSpec, neighbour: InstanceSpec, variant: str
-) -> t.Iterator[Figure]:
-    # The first is slow by what is new to the machine, and would make a neighbour look like a help.
-    _rate(stage, victim)
-    for hog in hogs(variant):
-        alone = _rate(stage, victim)
-        with _taken(stage, hog), _at_work(stage, neighbour, hog):
-            beside = _rate(stage, victim)
-        yield Figure(
-            kept(hog, variant),
-            beside / alone,
-            f"{beside:g} events/s beside {' '.join(hog.argv)}, {alone:g} alone just before",
+def _pair(stage: Stage, variant: str) -> tuple[InstanceSpec, InstanceSpec]:
+    """Have a victim and a neighbour with these limits; those that are there unless a step before was broken off."""
+    there = {name.removeprefix(f"{stage.spec.name}-"): spec for name, spec in stage.company.items()}
+    if variant == EXPLICIT:
+        # The victim is the turn's own instance, and the neighbour has another CPU.
+        victim, missing = stage.spec, "hog" not in there
+        neighbour = there.get("hog") or stage.another("hog", cpuset=stage.other_cpus())
+        made = [neighbour]
+    else:
+        # Both are as the technology delivers them.
+        missing = "victim" not in there
+        victim = there.get("victim") or stage.another("victim", unlimited=True)
+        neighbour = there.get("hog") or stage.another("hog", unlimited=True, data_mib=_HOG_DATA_MIB)
+        made = [victim, neighbour]
+    if missing:
+        for spec in made:
+            stage.fresh(spec)
+        # The first is slow by what is new to the machine, and would make a neighbour look like a help.
+        _rate(stage, victim)
+    return victim, neighbour
+
+
+@dataclasses.dataclass(frozen=True)
+class Replies:
+    """How a service replied at a constant rate.
+
+    :param median_s: from when a request was due; one without a reply counts as the longest.
+    :param failed: how many had none within the deadline.
+    """
+
+    asked: int
+    median_s: float
+    longest_s: float
+    failed: int
+
+    def __str__(self) -> str:
+        return (
+            f"a median of {1000 * self.median_s:.3g} ms to redis' reply, {1000 * self.longest_s:.3g} at most,"
+            f" {self.failed} of {self.asked} without one"
         )
+
+    @classmethod
+    def of(cls, requests: t.Sequence[Request]) -> Replies:
+        """Look at the requests.
+
+        :raises BackendError: half of them had no reply, so that there is no median.
+        """
+        failed = [each for each in requests if each.trouble]
+        if not requests or 2 * len(failed) >= len(requests):
+            why = failed[-1].trouble if failed else "nothing was asked"
+            raise BackendError(
+                f"the victim did not reply to {len(failed)} of {len(requests)} requests ({why})"
+            )
+        took = [math.inf if each.trouble else each.took_s for each in requests]
+        longest = max(each.took_s for each in requests)
+        return cls(len(requests), statistics.median_high(took), longest, len(failed))
+
+
+def _replies(stage: Stage, victim: InstanceSpec) -> Replies:
+    address = stage.backend.address(victim)
+
+    def asked(left_s: float) -> None:
+        reply = resp.once(address, "PING", left_s)
+        if reply != "+PONG":
+            raise ValueError(f"redis says {reply[:100]}")
+
+    with Load(asked, _RATE, _REPLY_S * stage.factor) as load:
+        time.sleep(stage.seconds)
+    if not load.steady:
+        raise BackendError(
+            f"the host could not keep to {_RATE:g} requests a second, so that nothing is known of the replies"
+        )
+    return Replies.of(load.requests())
 
 
 def _rate(stage: Stage, victim: InstanceSpec) -> float:
@@ -210,17 +286,16 @@ def _at_work(stage: Stage, neighbour: InstanceSpec, hog: Hog) -> t.Iterator[None
         worker.join(60.0 * stage.factor)
 
 
+def _step(hog: Hog, variant: str) -> Step:
+    # Each alone, so that a victim that does not finish beside one is made anew for the next.
+    return Step(
+        LATER,
+        (kept(hog, variant), slowed(hog, variant)),
+        lambda stage: _beside(stage, hog, variant),
+        company=True,
+    )
+
+
 EXPERIMENT = Experiment(
-    NAME,
-    (
-        Step(
-            LATER,
-            tuple(kept(hog, EXPLICIT) for hog in hogs(EXPLICIT)),
-            explicit_limits,
-            company=True,
-        ),
-        Step(
-            LATER, tuple(kept(hog, DEFAULT) for hog in hogs(DEFAULT)), default_limits, company=True
-        ),
-    ),
+    NAME, tuple(_step(hog, variant) for variant in (EXPLICIT, DEFAULT) for hog in hogs(variant))
 )

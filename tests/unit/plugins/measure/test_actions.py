@@ -31,6 +31,7 @@ OPEN = {
     "image": {"digest": "sha256:aa"},
     "instance": {"vcpus": 1, "memory_mib": 256},
 }
+DEFAULTS = {name: option.get("default") for name, option in measure_module.ARGUMENTS.items()}
 IMAGE = {"rootfs": "/dev/null", "digest": "sha256:aa", "quick_digest": "sha256:bb"}
 
 
@@ -74,14 +75,18 @@ class Module:
     def __call__(self, module_name: str, module_args: dict[str, t.Any], task_vars: t.Any) -> t.Any:
         assert module_name == "vcompare.lab.measure"
         self.calls.append(module_args)
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        return self.answer
+        answer = self.answer.pop(0) if isinstance(self.answer, list) else self.answer
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
 
-def run_measure(home: Path, module: Module, block: int = 1, check: bool = False) -> t.Any:
+def run_measure(
+    home: Path, module: Module, block: int = 1, check: bool = False, said: str = ""
+) -> t.Any:
     plugin = action(measure_action, measure_args(home, block), check)
     plugin._execute_module = module
+    plugin._on_host = lambda command: said
     return plugin.run(task_vars={"inventory_hostname": "h1"})
 
 
@@ -124,6 +129,19 @@ def test_a_lost_connection_loses_nothing(home: Path) -> None:
     run_measure(home, Module({"measured": measured(2)}), block=2)
     lines = (home / "runs" / RUN / "blocks.jsonl").read_text().splitlines()
     assert [json.loads(line)["block"] for line in lines] == [1, 2]
+
+
+def test_an_arm_that_its_host_does_not_survive_is_left_out(home: Path) -> None:
+    module = Module([AnsibleConnectionFailure("gone"), {"measured": measured(1)}])
+    made = json.dumps({"op": "create", "kind": "docker", "id": f"vc-{RUN[-6:]}-1-docker-stock7"})
+    run_measure(home, module, said=f"-1.0\n{made}\n")
+    first, second = module.calls
+    how = f"the host was reset in the turn of docker (vc-{RUN[-6:]}-1-docker-stock7 was the last that was made there)"
+    assert "lost" not in first
+    assert second == {**first, "lost": {"docker": how}}
+    assert measure_module.plan_of({**DEFAULTS, **second}).lost == {"docker": how}
+    (event,) = (home / "runs" / RUN / "events" / "measure.jsonl").read_text().splitlines()
+    assert json.loads(event)["reason"] == how
 
 
 def test_a_failed_module_is_a_failed_task(home: Path) -> None:

@@ -405,4 +405,4 @@ def test_an_arm_beside_a_leftover_is_refused(local_arms: Arms) -> None:
     ],
 )
 def test_names_of_instances(run: str, name: str) -> None:
-    assert block.instance_name(dataclasses.replace(PLAN, run=run), "kvm") == name
+    assert block.instance_name(run, 3, "kvm") == name

@@ -24,6 +24,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol imp
 )
 from ansible_collections.vcompare.lab.plugins.module_utils.experiments import (
     base,
+    calls,
     containment,
     disk,
     host,
@@ -117,6 +118,42 @@ def test_a_shared_kernel_hides_nothing_and_is_not_crashed(local_arms: Arms) -> N
     assert result["arms"][0]["status"] == "ok"
 
 
+def test_calls_that_are_refused_are_not_let_through() -> None:
+    tried = [number for number in calls.NUMBERS if number != 153]
+    how = dict.fromkeys(tried, 14) | {
+        101: 1,
+        102: 13,
+        103: 38,
+        104: 1031,
+        105: 0,
+        106: 1014,
+    }
+    said = ",".join(f"{number}:{outcome}" for number, outcome in how.items())
+    boot, outcomes = calls.parse(f"a-b-c\nsysbench 1.0\nvcompare-calls:{{{said}}}\n")
+    assert boot == "a-b-c"
+    assert calls.let_through(outcomes) == set(tried) - {101, 102, 103, 104}
+    with pytest.raises(BackendError, match="1 of 380 system calls"):
+        calls.parse("a-b-c\nvcompare-calls:{1:0}\n")
+
+
+@pytest.mark.parametrize(("own", "counted"), [(True, 0), (False, 379)])
+def test_what_another_kernel_permits_is_not_the_hosts(
+    local_arms: Arms, own: bool, counted: int
+) -> None:
+    boot = "another" if own else pathlib.Path(calls._BOOT_ID).read_text().strip()
+    said = ",".join(
+        f"{number}:{1 if number == 101 else 22}" for number in calls.NUMBERS if number != 153
+    )
+    local_arms["docker"].outputs["/bin/sh -c ulimit -c 0"] = Result(
+        0, f"{boot}\nvcompare-calls:{{{said}}}\n", "", 0.1, 0.1, (0.0, 0.1, 0.0)
+    )
+    result, found = samples(local_arms, "containment")
+    permitted = found["host_calls_permitted", "minimal"]
+    assert permitted["value"] == counted
+    assert "379 were let through" in evidence_of(result, permitted)
+    assert "1 by EPERM" in evidence_of(result, permitted)
+
+
 def test_facts_are_compared_with_the_hosts_own() -> None:
     said = (
         "vcompare-fact:this boot\na\nvcompare-fact:its disks\nsda\nsdb\nvcompare-fact:its users\n\n"
@@ -185,23 +222,6 @@ def test_what_is_left_over_is_found(local_arms: Arms) -> None:
     assert "sleep" in evidence_of(result, clean)
 
 
-def test_a_neighbour_that_does_not_work_is_no_neighbour(
-    local_arms: Arms, outputs: pathlib.Path
-) -> None:
-    arm = local_arms["docker"]
-    clock = (0.0, 0.1, 0.0)
-    text = (outputs / "cpu.stdout").read_text(encoding="utf-8")
-    arm.outputs["sysbench cpu"] = Result(0, text, "", 2.0, 2.0, clock)
-    arm.outputs["stress-ng"] = Result(1, "", "unknown option", 0.1, 0.1, clock)
-    arm.outputs["pgrep"] = Result(1, "0\n", "", 0.1, 0.1, clock)
-    result, found = samples(local_arms, "isolation", work=WorkSpec(seconds=1))
-    assert len(found) == 8
-    for sample in found.values():
-        assert sample["status"] == "failed"
-        assert "unknown option" in str(sample["reason"])
-    assert result["arms"][0]["status"] == "failed"
-
-
 def outside(
     monkeypatch: pytest.MonkeyPatch, answer: Callable[[Sequence[str]], Result]
 ) -> list[str]:
@@ -216,6 +236,30 @@ def outside(
     monkeypatch.setattr(Stage, "run_outside", lambda self, spec, argv, timeout_s: answer(argv))
     monkeypatch.setattr(Stage, "gone_outside", lambda self, spec: log.append(f"gone {spec.name}"))
     return log
+
+
+def test_a_neighbour_that_does_not_work_is_no_neighbour(
+    local_arms: Arms, outputs: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arm = local_arms["docker"]
+    clock = (0.0, 0.1, 0.0)
+    text = (outputs / "cpu.stdout").read_text(encoding="utf-8")
+    arm.outputs["sysbench cpu"] = Result(0, text, "", 2.0, 2.0, clock)
+    arm.outputs["stress-ng"] = Result(1, "", "unknown option", 0.1, 0.1, clock)
+    arm.outputs["pgrep"] = Result(1, "0\n", "", 0.1, 0.1, clock)
+    taken = outside(monkeypatch, lambda argv: Result(0, "LISTEN\n", "", 0.1, 0.1))
+    arm.outputs["iperf3"] = arm.outputs["stress-ng"]
+    result, found = samples(local_arms, "isolation", work=WorkSpec(seconds=1))
+    assert len(found) == 16
+    for sample in found.values():
+        assert sample["status"] == "failed"
+        assert "unknown option" in str(sample["reason"])
+    assert result["arms"][0]["status"] == "failed"
+    assert taken == ["start sink", "gone sink"]
+    # Each is tried by itself, with a victim of its own after one that failed.
+    assert arm.log.count("create") == 1 + len(isolation.hogs(isolation.EXPLICIT)) + 2 * len(
+        isolation.HOGS
+    )
 
 
 def test_what_is_kept_beside_a_neighbour(
@@ -239,8 +283,16 @@ def test_what_is_kept_beside_a_neighbour(
         return run(name, argv, timeout_s)
 
     arm.run = sleeps  # type: ignore[method-assign,assignment]
-    _result, found = samples(local_arms, "isolation", work=WorkSpec(seconds=1))
-    assert {sample["value"] for sample in found.values()} == {1.0}
+    result, found = samples(local_arms, "isolation", work=WorkSpec(seconds=1))
+    kept = {key: sample for key, sample in found.items() if key[0].startswith("kept_")}
+    assert {sample["value"] for sample in kept.values()} == {1.0}
+    assert len(found) == 2 * len(kept)
+    # A neighbour that sleeps makes no redis wait a hundred times as long.
+    assert all(0.01 < sample["value"] < 100 for sample in found.values())  # type: ignore[operator]
+    assert "of 10 without one" in evidence_of(
+        result, found["reply_time_beside_cpu_hog", "default-limits"]
+    )
+    assert arm.log.count("create") == 4
     assert {variant for _metric, variant in found} == {"default-limits", "explicit-limits"}
     assert ("kept_beside_network_hog", "default-limits") in found
     assert ("kept_beside_network_hog", "explicit-limits") not in found
