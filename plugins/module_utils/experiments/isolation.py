@@ -41,7 +41,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.experiments.base impo
     Step,
     replied,
 )
-from ansible_collections.vcompare.lab.plugins.module_utils.experiments.load import Load, Request
+from ansible_collections.vcompare.lab.plugins.module_utils.experiments.load import Load
 from ansible_collections.vcompare.lab.plugins.module_utils.workloads import cpu
 from ansible_collections.vcompare.lab.plugins.module_utils.workloads.base import (
     WorkloadError,
@@ -121,15 +121,16 @@ def slowed(hog: Hog, variant: str) -> Metric:
 def _beside(stage: Stage, hog: Hog, variant: str) -> t.Iterator[Figure]:
     """Have the victim work alone, and beside a neighbour; both go with the last of these limits' neighbours."""
     victim, neighbour = _pair(stage, variant)
-    alone, replies_alone = _rate(stage, victim), _replies(stage, victim)
+    alone, asked_alone = _rate(stage, victim), _asked(stage, victim)
     with _taken(stage, hog), _at_work(stage, neighbour, hog):
-        beside, replies = _rate(stage, victim), _replies(stage, victim)
+        beside, asked = _rate(stage, victim), _asked(stage, victim)
     neighbours = f"beside {' '.join(hog.argv)}"
     yield Figure(
         kept(hog, variant),
         beside / alone,
         f"{beside:g} events/s {neighbours}, {alone:g} alone just before",
     )
+    replies, replies_alone = Replies.of(asked), Replies.of(asked_alone)
     yield Figure(
         slowed(hog, variant),
         replies.median_s / replies_alone.median_s,
@@ -183,11 +184,17 @@ class Replies:
         )
 
     @classmethod
-    def of(cls, requests: t.Sequence[Request]) -> Replies:
-        """Look at the requests.
+    def of(cls, load: Load) -> Replies:
+        """Look at the requests of a load that has ended.
 
-        :raises BackendError: half of them had no reply, so that there is no median.
+        :raises BackendError: half of them had no reply, so that there is no median; or the host could not keep to the
+            rate.
         """
+        requests = load.requests()
+        if not load.steady:
+            raise BackendError(
+                f"the host asked {len(requests)} times, and could not keep to {load.rate:g} requests a second"
+            )
         failed = [each for each in requests if each.trouble]
         if not requests or 2 * len(failed) >= len(requests):
             why = failed[-1].trouble if failed else "nothing was asked"
@@ -199,21 +206,18 @@ class Replies:
         return cls(len(requests), statistics.median_high(took), longest, len(failed))
 
 
-def _replies(stage: Stage, victim: InstanceSpec) -> Replies:
+def _asked(stage: Stage, victim: InstanceSpec) -> Load:
+    """Ask the victim's redis for as long as it worked."""
     address = stage.backend.address(victim)
 
-    def asked(left_s: float) -> None:
+    def ask(left_s: float) -> None:
         reply = resp.once(address, "PING", left_s)
         if reply != "+PONG":
             raise ValueError(f"redis says {reply[:100]}")
 
-    with Load(asked, _RATE, _REPLY_S * stage.factor) as load:
+    with Load(ask, _RATE, _REPLY_S * stage.factor) as load:
         time.sleep(stage.seconds)
-    if not load.steady:
-        raise BackendError(
-            f"the host could not keep to {_RATE:g} requests a second, so that nothing is known of the replies"
-        )
-    return Replies.of(load.requests())
+    return load
 
 
 def _rate(stage: Stage, victim: InstanceSpec) -> float:
