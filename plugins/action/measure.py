@@ -10,6 +10,7 @@ are close (``vcompare_runner.gates``).
 
 from __future__ import annotations
 
+import functools
 import json
 import time
 import typing as t
@@ -90,7 +91,7 @@ class ActionModule(ActionBase):
                 )
                 break
             except AnsibleConnectionFailure:
-                arm, how = self._not_survived(arguments, began, lost)
+                arm, how = self._not_survived(arguments, began, lost, striker(bundle, host))
                 if not arm:
                     # Nothing is written then, and the next run resumes.
                     raise
@@ -131,7 +132,11 @@ class ActionModule(ActionBase):
         }
 
     def _not_survived(
-        self, arguments: t.Mapping[str, t.Any], began: float, lost: t.Container[str]
+        self,
+        arguments: t.Mapping[str, t.Any],
+        began: float,
+        lost: t.Container[str],
+        strike: t.Callable[[], bool] | None,
     ) -> tuple[str, str]:
         """Return the arm that a host which is there again did not survive, and how; empty texts for none."""
         names = {
@@ -139,7 +144,7 @@ class ActionModule(ActionBase):
             for arm in arguments["arms"]
             if arm not in lost
         }
-        return reset.culprit(self._on_host, began, names)
+        return reset.culprit(self._on_host, began, names, strike)
 
     def _on_host(self, command: str) -> str:
         """Run a command on the host over a connection of its own; return what it printed.
@@ -165,10 +170,21 @@ def _outcomes(block: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
 
 def lab_domains(bundle: Bundle) -> tuple[str, ...]:
     """Return the domains of the nested lab that a run is measured in; none when it is in none."""
+    return tuple(_nodes(bundle).values())
+
+
+def striker(bundle: Bundle, host: str) -> t.Callable[[], bool] | None:
+    """Return what resets a host that is a node of the lab that a run is measured in; None for any other host."""
+    domain = _nodes(bundle).get(host)
+    return functools.partial(controller.reset, domain) if domain else None
+
+
+def _nodes(bundle: Bundle) -> dict[str, str]:
+    """Return the domain of each node of the nested lab that a run is measured in, by its name."""
     try:
         lab = json.loads((bundle.path / "manifest.json").read_text(encoding="utf-8"))["lab"]
     except (OSError, ValueError, KeyError):
-        return ()
+        return {}
     # docs/contracts.md: a bundle is runs/<run> in the home that its lab is in.
     home = str(bundle.path.absolute().parents[1])
-    return controller.lab_domains(home, lab.get("name")) if lab.get("nested") else ()
+    return controller.lab_nodes(home, lab.get("name")) if lab.get("nested") else {}

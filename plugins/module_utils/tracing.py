@@ -13,6 +13,7 @@ import subprocess
 import typing as t
 from pathlib import Path
 
+from ansible_collections.vcompare.lab.plugins.module_utils import one_processor
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.process import host_run
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
     BackendError,
@@ -86,9 +87,10 @@ class Tracer:
         keeper, self._keeper = self._keeper, None
         if keeper is None or keeper.stdin is None:
             return
-        keeper.stdin.close()
         try:
-            rc = keeper.wait(self._limit_s)
+            with one_processor.while_code_changes():
+                keeper.stdin.close()
+                rc = keeper.wait(self._limit_s)
         except subprocess.TimeoutExpired:
             rc = -1
         if rc != 0:
@@ -127,9 +129,10 @@ class Tracer:
                 ("options/print-parent", "0"),
                 ("options/function-fork", "1"),
                 ("set_ftrace_pid", " ".join(map(str, self._tasks))),
-                ("current_tracer", "function"),
             ):
                 self._write(name, value)
+            with one_processor.while_code_changes():
+                self._write("current_tracer", "function")
         except OSError as error:
             raise NotPossible(f"this host's kernel can't be traced: {error}") from None
 

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import subprocess
 import time
 import typing as t
 from pathlib import Path
@@ -37,6 +38,7 @@ Record = dict[str, t.Any]
 
 # The pid of the parent of all kernel threads (kernel/kthread.c). In a container there are none to be seen.
 _KTHREADD = 2
+_RESET_S = 60.0
 
 # Programs above a task that are part of the same run. A shell or a script above them is not: what
 # else it has started is load from elsewhere.
@@ -81,14 +83,25 @@ class Reading:
     own_s: float | None
 
 
-def lab_domains(home: str, name: str | None) -> tuple[str, ...]:
-    """Return the names of the domains that a nested lab's nodes are, as many as it may have; none for other hosts."""
+def lab_nodes(home: str, name: str | None) -> dict[str, str]:
+    """Return the domains that a nested lab's nodes are, by node, as many as it may have; none for other hosts."""
     if not name:
-        return ()
+        return {}
     try:
-        return tuple(node.domain for node in Lab(os.path.abspath(home), name, len(NODES)).nodes)
+        nodes = Lab(os.path.abspath(home), name, len(NODES)).nodes
     except VcompareError:
-        return ()
+        return {}
+    return {node.name: node.domain for node in nodes}
+
+
+def reset(domain: str) -> bool:
+    """Reset a node of a lab on this machine, like its reset button; return whether it was there and is reset."""
+    argv = ["virsh", "--connect", "qemu:///system", "reset", domain]
+    try:
+        done = subprocess.run(argv, capture_output=True, timeout=_RESET_S, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0
 
 
 def session(proc: Path = Path("/proc")) -> str | None:

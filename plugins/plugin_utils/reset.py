@@ -4,7 +4,7 @@
 
 Some work is more than a host bears: that is a finding about the arm, and no reason to lose the others. What a module
 had measured by then is lost with the host; its journal, which is on the disk before a thing is made, tells how far it
-was.
+was. A node of a lab that fell silent is reset by us; a host that is not ours is waited for, and never touched.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol imp
 
 # As long as a silent node is waited for elsewhere.
 BACK_S = 300.0
+# One that was reset by itself is up by then.
+BOOTS_S = 120.0
 _PAUSE_S = 5.0
 # An emulated host's clock may be so much too fast or too slow.
 _CLOCK = 0.97
@@ -32,7 +34,9 @@ def culprit(
     on_host: t.Callable[[str], str],
     began: float,
     names: t.Mapping[str, str],
+    strike: t.Callable[[], bool] | None = None,
     back_s: float = BACK_S,
+    boots_s: float = BOOTS_S,
     pause_s: float = _PAUSE_S,
 ) -> tuple[str, str]:
     """Wait for a lost host; return the arm whose turn it did not survive, and how that was seen.
@@ -42,14 +46,21 @@ def culprit(
     :param on_host: runs a command there and returns its output; raises AnsibleConnectionFailure.
     :param began: when the block was sent, by the monotonic clock.
     :param names: of the arms' instances, by arm; those of their company begin with them.
+    :param strike: resets a silent node of a lab; says whether there was one to reset.
     """
     deadline = time.monotonic() + back_s
+    silent = False
     while True:
         try:
             said = on_host(_COMMAND).splitlines()
             break
         except AnsibleConnectionFailure:
-            if time.monotonic() > deadline:
+            now = time.monotonic()
+            if strike and not silent and now > deadline - back_s + boots_s:
+                if not strike():
+                    return "", ""
+                silent, deadline = True, now + back_s
+            if now > deadline:
                 return "", ""
             time.sleep(pause_s)
     try:
@@ -61,9 +72,10 @@ def culprit(
     for line in reversed(said[1:]):
         arm, made = _maker(line, names)
         if arm:
+            what = "fell silent, and had to be reset" if silent else "was reset"
             return (
                 arm,
-                f"the host was reset in the turn of {arm} ({made} was the last that was made there)",
+                f"the host {what}, in the turn of {arm} ({made} was the last that was made there)",
             )
     return "", ""
 

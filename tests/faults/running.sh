@@ -65,15 +65,18 @@ connection_dies() {
     ((cut))
 }
 connections() { pgrep -f "^(ssh|/usr/bin/ssh) .*$VCOMPARE_HOME/"; }
-# In the turn of an arm of the second block, which costs that block's arm alone.
-node_resets() {
-    local tag=${1##*-}
+# In the turn of an arm of the second block, which costs that block's arm alone: b resets a node, and c has its kernel crash,
+# which leaves it silent.
+in_the_second_block() {
+    local tag=${2##*-}
     node lab-linux "until grep -q 'vc-$tag-2-docker\"' /var/lib/vcompare/journal.jsonl; do sleep 0.2; done
-        (sleep 1; echo b >/proc/sysrq-trigger) >/dev/null 2>&1 &"
+        echo 1 >/proc/sys/kernel/sysrq; (sleep 1; echo $1 >/proc/sysrq-trigger) >/dev/null 2>&1 &"
 }
-node_resets_mended() {
-    grep -q "was reset in the turn of docker" "$1/blocks.jsonl" || { echo "no arm is said to have reset the host" && return 1; }
-}
+node_resets() { in_the_second_block b "$1"; }
+node_resets_mended() { said_of_docker "the host was reset, in the turn of docker" "$1"; }
+node_hangs() { in_the_second_block c "$1"; }
+node_hangs_mended() { said_of_docker "the host fell silent, and had to be reset, in the turn of docker" "$1"; }
+said_of_docker() { grep -q "$1" "$2/blocks.jsonl" || { echo "it is not said: $1" && return 1; }; }
 clock_jumps() { node lab-linux 'date -s "+1 hour"'; }
 clock_jumps_mended() { node lab-linux 'date -s "-1 hour"'; }
 # As a machine that is controller and lab server leaves it when it loses its power: nothing runs, and the last line of each
@@ -205,7 +208,7 @@ disk_of_snapshot() {
     umount "$folder" && rmdir "$folder"
 }
 
-readonly all=(libvirtd_of_the_server dockerd libvirtd connection clock reset power node disk_of_bundle node_killed disk_of_image disk_of_snapshot disk_of_lab)
+readonly all=(libvirtd_of_the_server dockerd libvirtd connection clock reset hang power node disk_of_bundle node_killed disk_of_image disk_of_snapshot disk_of_lab)
 read -ra chosen <<<"${VCOMPARE_TEST_FAULTS:-${all[*]}}"
 is_chosen() { [[ " ${chosen[*]} " == *" $1 "* ]]; }
 fault() { is_chosen "$1" && step "$2" "${@:3}"; }
@@ -217,6 +220,7 @@ fault libvirtd "libvirt's daemon of a node is killed in a comparison" struck lib
 fault connection "the connections are cut in a comparison" struck connection_dies "0|1|3" 2 bare,docker bare,docker
 fault clock "a node's clock jumps in a comparison" struck clock_jumps "0|3" 2 "" bare,docker
 fault reset "a node is reset in a comparison" struck node_resets "3" 3 docker bare,docker
+fault hang "a node falls silent in a comparison" struck node_hangs "3" 2 docker bare,docker
 fault power "the power fails in a comparison" struck power_fails "137" 2 "" bare,docker
 fault disk_of_bundle "the disk of the bundle is full" disk_of_bundle
 fault node "a node is killed in a comparison" struck node_dies "1" 2 "" bare,docker

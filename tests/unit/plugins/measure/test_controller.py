@@ -70,10 +70,10 @@ def test_only_the_nodes_of_this_lab_count() -> None:
 
 
 def test_domains_follow_from_home_and_lab(tmp_path: Path) -> None:
-    names = controller.lab_domains(str(tmp_path), "default")
+    names = tuple(controller.lab_nodes(str(tmp_path), "default").values())
     assert names == tuple(node.domain for node in Lab(str(tmp_path), "default", 4).nodes)
-    assert controller.lab_domains(str(tmp_path), None) == ()
-    assert controller.lab_domains(str(tmp_path), "No Lab!") == ()
+    assert controller.lab_nodes(str(tmp_path), None) == {}
+    assert controller.lab_nodes(str(tmp_path), "No Lab!") == {}
 
 
 def reading(

@@ -73,3 +73,35 @@ def test_one_that_does_not_come_back_is_given_up() -> None:
         raise AnsibleConnectionFailure("no route to host")
 
     assert culprit(never) == ("", "")
+
+
+def silent_node(there: bool, wakes: bool) -> tuple[tuple[str, str], list[str]]:
+    struck: list[str] = []
+
+    def answer(command: str) -> str:
+        if struck and wakes:
+            return host(0.01, line("create", NAMES["kvm"]))(command)
+        raise AnsibleConnectionFailure("no route to host")
+
+    def strike() -> bool:
+        struck.append("reset")
+        return there
+
+    found = reset.culprit(
+        answer, time.monotonic() - 100, NAMES, strike, back_s=0.3, boots_s=0.1, pause_s=0.01
+    )
+    return found, struck
+
+
+def test_a_node_that_fell_silent_is_reset_once() -> None:
+    (arm, how), struck = silent_node(there=True, wakes=True)
+    assert arm == "kvm"
+    assert "fell silent" in how
+    assert struck == ["reset"]
+    assert silent_node(there=True, wakes=False) == (("", ""), ["reset"])
+
+
+def test_a_node_that_does_not_run_is_not_waited_for() -> None:
+    began = time.monotonic()
+    assert silent_node(there=False, wakes=True) == (("", ""), ["reset"])
+    assert time.monotonic() - began < 0.3
