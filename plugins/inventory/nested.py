@@ -157,7 +157,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable):
             lab = Lab(home, name)
             there = Lab(str(self.get_option("lab_server_home") or home), name, int(nodes_asked))
         except VcompareError as error:
-            raise AnsibleParserError(f"{error.message} {error.remedy}") from error
+            raise AnsibleParserError(error.text) from error
         for group in (
             "lab_servers",
             "lab_nodes",

@@ -280,8 +280,7 @@ class _Turn:
         except Refused as refusal:
             self._refuse(str(refusal))
         except BackendError as error:
-            text = f"{error.message} {error.remedy}".strip()
-            self.give_up("failed", text, error.evidence)
+            self.give_up("failed", error.text, error.evidence)
         except Exception as error:  # one arm's bug must not cost the figures of the others
             self.give_up("failed", f"{type(error).__name__}: {error}", traceback.format_exc())
         finally:
@@ -464,7 +463,7 @@ class _Turn:
         except NotPossible as error:
             status, reason = "refused", error.message
         except BackendError as error:
-            reason, seen = f"{error.message} {error.remedy}".strip(), error.evidence
+            reason, seen = error.text, error.evidence
         except Exception as error:  # one step's bug must not cost the figures of the others
             reason, seen = f"{type(error).__name__}: {error}", traceback.format_exc()
         missing = [metric for metric in step.metrics if metric in self._pending]

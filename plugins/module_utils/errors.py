@@ -19,7 +19,14 @@ class VcompareError(Exception):
         self.remedy = remedy
         self.evidence = evidence
 
+    @property
+    def text(self) -> str:
+        """Message and remedy, as sentences that follow each other."""
+        if not self.remedy:
+            return self.message
+        end = "" if self.message.rstrip().endswith((".", "!", "?", ":")) else "."
+        return f"{self.message.rstrip()}{end} {self.remedy}"
+
     def as_result(self) -> dict[str, str]:
         """The arguments of ``fail_json``."""
-        text = self.message if not self.remedy else f"{self.message} {self.remedy}"
-        return {"msg": text, "remedy": self.remedy, "evidence": self.evidence}
+        return {"msg": self.text, "remedy": self.remedy, "evidence": self.evidence}

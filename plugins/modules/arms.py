@@ -98,7 +98,7 @@ def _ready(arm: str, image: Image, owner: str, check_mode: bool) -> dict[str, t.
             finally:
                 there.destroy(spec.name, 120.0)
     except VcompareError as error:
-        reason = f"{error.message} {error.remedy}".strip()
+        reason = error.text
     return {"arm": arm, "ready": not reason, "reason": reason}
 
 
