@@ -136,7 +136,7 @@ def test_an_arm_that_its_host_does_not_survive_is_left_out(home: Path) -> None:
     made = json.dumps({"op": "create", "kind": "docker", "id": f"vc-{RUN[-6:]}-1-docker-stock7"})
     run_measure(home, module, said=f"-1.0\n{made}\n")
     first, second = module.calls
-    how = f"the host was reset in the turn of docker (vc-{RUN[-6:]}-1-docker-stock7 was the last that was made there)"
+    how = f"the host was reset, in the turn of docker (vc-{RUN[-6:]}-1-docker-stock7 was the last that was made there)"
     assert "lost" not in first
     assert second == {**first, "lost": {"docker": how}}
     assert measure_module.plan_of({**DEFAULTS, **second}).lost == {"docker": how}

@@ -209,7 +209,7 @@ def test_a_failing_arm_is_data(local_arms: Arms, verb: str, error: Exception) ->
     local_arms["kvm"].fail_on[verb] = error
     result = measured(PLAN, local_arms)
     assert statuses(result) == {"kvm": "failed", "bare": "ok"}
-    text = "it broke Mend it." if isinstance(error, BackendError) else "ValueError: bug"
+    text = "it broke. Mend it." if isinstance(error, BackendError) else "ValueError: bug"
     assert text in reasons(result)["kvm"]
     kvm = [s for s in result["samples"] if s["arm"] == "kvm"]
     assert [s["status"] for s in kvm] == ["failed", "failed"]
