@@ -7,8 +7,9 @@ QEMU before 8.1, when it emulates several processors, may keep code that it tran
 switches of the function tracer, which changes 50,000 places, were enough for that in dom0. With one processor there is
 nobody to see the middle.
 
-What runs on the others is moved, and what was bound to them is bound again afterwards: a control group finds its way
-back by itself, but not what a thread was held to by its own affinity.
+A kernel of its own takes its other processors away meanwhile. What runs there is moved, and what was bound to them is
+bound again afterwards: a control group finds its way back by itself, but not what a thread was held to by its own
+affinity. A control domain is held to the first processor by Xen instead: it crashed when it had one of its own back.
 """
 
 from __future__ import annotations
@@ -18,21 +19,44 @@ import os
 import typing as t
 from pathlib import Path
 
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.process import host_run
+
 _CPUS = Path("/sys/devices/system/cpu")
 _PROC = Path("/proc")
-
-
-def emulated(proc: Path = _PROC) -> bool:
-    """Say whether this host's processors are QEMU's translator, as they say themselves."""
-    return "QEMU TCG" in (proc / "cpuinfo").read_text(encoding="utf-8", errors="replace")
+_DOM0 = "Domain-0"
+_XL_S = 60.0
 
 
 @contextlib.contextmanager
 def while_code_changes(cpus: Path = _CPUS, proc: Path = _PROC) -> t.Iterator[None]:
-    """On an emulated host, have one processor for as long as this lasts; elsewhere nothing is changed."""
+    """On an emulated host, have one processor for as long as this lasts; elsewhere nothing is changed.
+
+    :raises BackendError: Xen does not do it.
+    """
     if not emulated(proc):
         yield
-        return
+    elif "control_d" in _text(proc / "xen" / "capabilities"):
+        with _held_by_xen():
+            yield
+    else:
+        with _others_away(cpus, proc):
+            yield
+
+
+def emulated(proc: Path = _PROC) -> bool:
+    """Say whether this host's processors are QEMU's translator, as they say themselves."""
+    return "QEMU TCG" in _text(proc / "cpuinfo")
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return ""
+
+
+@contextlib.contextmanager
+def _others_away(cpus: Path, proc: Path) -> t.Iterator[None]:
     held = affinities(proc)
     try:
         with contextlib.ExitStack() as stack:
@@ -63,3 +87,23 @@ def restore(held: t.Mapping[int, frozenset[int]]) -> None:
         with contextlib.suppress(OSError):
             if os.sched_getaffinity(tid) != wanted:
                 os.sched_setaffinity(tid, wanted)
+
+
+@contextlib.contextmanager
+def _held_by_xen() -> t.Iterator[None]:
+    listed = host_run(["xl", "vcpu-list", _DOM0], _XL_S, "reading where dom0 runs").stdout
+    before = bound(listed)
+    try:
+        host_run(["xl", "vcpu-pin", _DOM0, "all", "0"], _XL_S, "holding dom0 to one processor")
+        yield
+    finally:
+        for vcpu, where in before.items():
+            argv = ["xl", "vcpu-pin", _DOM0, vcpu, where]
+            host_run(argv, _XL_S, "letting dom0 run where it did")
+
+
+def bound(listed: str) -> dict[str, str]:
+    """Return to which processors each one of a domain is bound, from what ``xl vcpu-list`` says (hard affinity)."""
+    rows = (line.split() for line in listed.splitlines()[1:])
+    # Name, ID, VCPU, CPU, State, Time(s), Affinity (Hard / Soft)
+    return {row[2]: row[6] for row in rows if len(row) >= 9 and row[2].isdigit()}

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.vcompare.lab.plugins.module_utils import one_processor
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import Result
 
 EMULATED, REAL = "model name\t: QEMU TCG CPU version 2.5+\n", "model name\t: AMD EPYC 7B13\n"
 
@@ -70,6 +71,28 @@ def test_what_was_bound_to_one_is_bound_again(cpus: Path, tmp_path: Path) -> Non
         assert os.sched_getaffinity(0) == one
     finally:
         os.sched_setaffinity(0, every)
+
+
+LISTED = """Name                                ID  VCPU   CPU State   Time(s) Affinity (Hard / Soft)
+Domain-0                             0     0    0   r--      61.4  all / all
+Domain-0                             0     1    1   -b-      54.0  1,3 / all
+"""
+
+
+def test_dom0_is_held_by_xen(cpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, said = proc(tmp_path, EMULATED), []
+    (folder / "xen").mkdir()
+    (folder / "xen" / "capabilities").write_text("control_d\n")
+
+    def run(argv: list[str], timeout_s: float, doing: str) -> Result:
+        said.append(" ".join(argv))
+        return Result(0, LISTED, "", 0.1, 0.1)
+
+    monkeypatch.setattr(one_processor, "host_run", run)
+    with one_processor.while_code_changes(cpus, folder):
+        assert said == ["xl vcpu-list Domain-0", "xl vcpu-pin Domain-0 all 0"]
+        assert online(cpus) == ["1", "1", "0"]
+    assert said[2:] == ["xl vcpu-pin Domain-0 0 all", "xl vcpu-pin Domain-0 1 1,3"]
 
 
 def test_a_thread_that_has_ended_is_passed_over() -> None:
