@@ -176,7 +176,7 @@ def lab_domains(bundle: Bundle) -> tuple[str, ...]:
 def striker(bundle: Bundle, host: str) -> t.Callable[[], bool] | None:
     """Return what resets a host that is a node of the lab that a run is measured in; None for any other host."""
     domain = _nodes(bundle).get(host)
-    return functools.partial(controller.reset, domain) if domain else None
+    return functools.partial(reset.node, domain) if domain else None
 
 
 def _nodes(bundle: Bundle) -> dict[str, str]:

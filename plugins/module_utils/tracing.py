@@ -93,6 +93,9 @@ class Tracer:
                 rc = keeper.wait(self._limit_s)
         except subprocess.TimeoutExpired:
             rc = -1
+        finally:
+            # Where not even that was possible it removes the trace all the same.
+            keeper.stdin.close()
         if rc != 0:
             raise BackendError(
                 f"the trace {self._folder} could not be removed",

@@ -25,7 +25,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import subprocess
 import time
 import typing as t
 from pathlib import Path
@@ -38,7 +37,6 @@ Record = dict[str, t.Any]
 
 # The pid of the parent of all kernel threads (kernel/kthread.c). In a container there are none to be seen.
 _KTHREADD = 2
-_RESET_S = 60.0
 
 # Programs above a task that are part of the same run. A shell or a script above them is not: what
 # else it has started is load from elsewhere.
@@ -92,16 +90,6 @@ def lab_nodes(home: str, name: str | None) -> dict[str, str]:
     except VcompareError:
         return {}
     return {node.name: node.domain for node in nodes}
-
-
-def reset(domain: str) -> bool:
-    """Reset a node of a lab on this machine, like its reset button; return whether it was there and is reset."""
-    argv = ["virsh", "--connect", "qemu:///system", "reset", domain]
-    try:
-        done = subprocess.run(argv, capture_output=True, timeout=_RESET_S, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return done.returncode == 0
 
 
 def session(proc: Path = Path("/proc")) -> str | None:

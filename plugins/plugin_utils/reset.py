@@ -10,6 +10,7 @@ was. A node of a lab that fell silent is reset by us; a host that is not ours is
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 import typing as t
 
@@ -21,11 +22,12 @@ BACK_S = 300.0
 # One that was reset by itself is up by then.
 BOOTS_S = 120.0
 _PAUSE_S = 5.0
+_RESET_S = 60.0
 # An emulated host's clock may be so much too fast or too slow.
 _CLOCK = 0.97
 # Its services first: the arms that are left need them.
 _COMMAND = (
-    "systemctl is-system-running --wait >/dev/null 2>&1;"
+    "timeout 120 systemctl is-system-running --wait >/dev/null 2>&1;"
     f" cut -d' ' -f1 /proc/uptime && tail -n 50 {STATE_DIR}/journal.jsonl"
 )
 
@@ -78,6 +80,16 @@ def culprit(
                 f"the host {what}, in the turn of {arm} ({made} was the last that was made there)",
             )
     return "", ""
+
+
+def node(domain: str) -> bool:
+    """Reset a node of a lab on this machine, like its reset button; return whether it was there and is reset."""
+    argv = ["virsh", "--connect", "qemu:///system", "reset", domain]
+    try:
+        done = subprocess.run(argv, capture_output=True, timeout=_RESET_S, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0
 
 
 def _maker(line: str, names: t.Mapping[str, str]) -> tuple[str, str]:

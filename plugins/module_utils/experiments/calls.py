@@ -22,7 +22,7 @@ import json
 import signal
 import typing as t
 
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.process import host_run
+from ansible_collections.vcompare.lab.plugins.module_utils import conditions
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import BackendError
 from ansible_collections.vcompare.lab.plugins.module_utils.experiments.base import (
     Figure,
@@ -112,7 +112,7 @@ def tried(stage: Stage) -> t.Iterator[Figure]:
     """Try every call inside."""
     result = stage.run(["/bin/sh", "-c", script()], 60.0)
     boot, outcomes = parse(replied(result, "trying system calls inside"))
-    host = host_run(["cat", _BOOT_ID], 30.0, "reading the host's boot id").stdout.strip()
+    host = conditions.boot_id()
     through = let_through(outcomes)
     own = boot != host
     counts = {

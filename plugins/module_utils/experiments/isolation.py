@@ -143,24 +143,23 @@ def _beside(stage: Stage, hog: Hog, variant: str) -> t.Iterator[Figure]:
 
 
 def _pair(stage: Stage, variant: str) -> tuple[InstanceSpec, InstanceSpec]:
-    """Have a victim and a neighbour with these limits; those that are there unless a step before was broken off."""
-    there = {name.removeprefix(f"{stage.spec.name}-"): spec for name, spec in stage.company.items()}
+    """Have a victim and a neighbour with these limits: the same for each neighbour, unless a step was broken off."""
+    key = f"{NAME} {variant}"
+    victim, neighbour = stage.notes.get(key, (None, None))
+    if neighbour and neighbour.name in stage.company:
+        return victim, neighbour
     if variant == EXPLICIT:
         # The victim is the turn's own instance, and the neighbour has another CPU.
-        victim, missing = stage.spec, "hog" not in there
-        neighbour = there.get("hog") or stage.another("hog", cpuset=stage.other_cpus())
-        made = [neighbour]
+        victim, neighbour = stage.spec, stage.another("hog", cpuset=stage.other_cpus())
     else:
         # Both are as the technology delivers them.
-        missing = "victim" not in there
-        victim = there.get("victim") or stage.another("victim", unlimited=True)
-        neighbour = there.get("hog") or stage.another("hog", unlimited=True, data_mib=_HOG_DATA_MIB)
-        made = [victim, neighbour]
-    if missing:
-        for spec in made:
-            stage.fresh(spec)
-        # The first is slow by what is new to the machine, and would make a neighbour look like a help.
-        _rate(stage, victim)
+        victim = stage.another("victim", unlimited=True)
+        neighbour = stage.another("hog", unlimited=True, data_mib=_HOG_DATA_MIB)
+        stage.fresh(victim)
+    stage.fresh(neighbour)
+    # The first is slow by what is new to the machine, and would make a neighbour look like a help.
+    _rate(stage, victim)
+    stage.notes[key] = victim, neighbour
     return victim, neighbour
 
 

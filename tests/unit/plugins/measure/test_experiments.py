@@ -34,6 +34,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.experiments import (
     served,
     systems,
 )
+from ansible_collections.vcompare.lab.plugins.module_utils.experiments.load import Request
 from ansible_collections.vcompare.lab.plugins.module_utils.experiments.stage import Stage
 from ansible_collections.vcompare.lab.plugins.module_utils.workloads.base import WorkSpec
 
@@ -238,13 +239,55 @@ def outside(
     return log
 
 
+def a_victim(local_arms: Arms, outputs: pathlib.Path) -> LocalBackend:
+    """Have an arm whose work of the processor is always the same."""
+    arm = local_arms["docker"]
+    text = (outputs / "cpu.stdout").read_text(encoding="utf-8")
+    arm.outputs["sysbench cpu"] = Result(0, text, "", 2.0, 2.0, (0.0, 0.1, 0.0))
+    return arm
+
+
+class Asked:
+    """A load that has ended."""
+
+    rate = 10.0
+
+    def __init__(self, took_s: Sequence[float | None], steady: bool = True) -> None:
+        self.took_s, self.steady = took_s, steady
+
+    def requests(self) -> list[Request]:
+        return [
+            Request(0.0, 5.0, "timed out") if took is None else Request(0.0, took, "")
+            for took in self.took_s
+        ]
+
+
+def test_the_median_of_replies_counts_those_that_never_came() -> None:
+    found = isolation.Replies.of(Asked([0.1, 0.2, 0.3, 0.4, None]))  # type: ignore[arg-type]
+    assert found == isolation.Replies(asked=5, median_s=0.3, longest_s=5.0, failed=1)
+    late = isolation.Replies.of(Asked([0.1, None, 0.3, None, 0.2]))  # type: ignore[arg-type]
+    assert late.median_s == 0.3
+
+
+@pytest.mark.parametrize(
+    ("took_s", "steady", "why"),
+    [
+        ([0.1, None], True, "1 of 2 requests .timed out"),
+        ([], True, "0 of 0 requests .nothing was asked"),
+        ([0.1, 0.1], False, "could not keep to 10 requests a second"),
+    ],
+)
+def test_half_of_the_replies_make_no_median(
+    took_s: Sequence[float | None], steady: bool, why: str
+) -> None:
+    with pytest.raises(BackendError, match=why):
+        isolation.Replies.of(Asked(took_s, steady))  # type: ignore[arg-type]
+
+
 def test_a_neighbour_that_does_not_work_is_no_neighbour(
     local_arms: Arms, outputs: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    arm = local_arms["docker"]
-    clock = (0.0, 0.1, 0.0)
-    text = (outputs / "cpu.stdout").read_text(encoding="utf-8")
-    arm.outputs["sysbench cpu"] = Result(0, text, "", 2.0, 2.0, clock)
+    arm, clock = a_victim(local_arms, outputs), (0.0, 0.1, 0.0)
     arm.outputs["stress-ng"] = Result(1, "", "unknown option", 0.1, 0.1, clock)
     arm.outputs["pgrep"] = Result(1, "0\n", "", 0.1, 0.1, clock)
     taken = outside(monkeypatch, lambda argv: Result(0, "LISTEN\n", "", 0.1, 0.1))
@@ -265,10 +308,7 @@ def test_a_neighbour_that_does_not_work_is_no_neighbour(
 def test_what_is_kept_beside_a_neighbour(
     local_arms: Arms, outputs: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    arm = local_arms["docker"]
-    clock = (0.0, 0.1, 0.0)
-    text = (outputs / "cpu.stdout").read_text(encoding="utf-8")
-    arm.outputs["sysbench cpu"] = Result(0, text, "", 2.0, 2.0, clock)
+    arm, clock = a_victim(local_arms, outputs), (0.0, 0.1, 0.0)
     # Neighbours that sleep: what they do to a victim is for a real lab to say.
     for hog in isolation.HOGS:
         arm.outputs["pgrep -c " + hog.process] = Result(0, "2\n", "", 0.1, 0.1, clock)
@@ -287,8 +327,7 @@ def test_what_is_kept_beside_a_neighbour(
     kept = {key: sample for key, sample in found.items() if key[0].startswith("kept_")}
     assert {sample["value"] for sample in kept.values()} == {1.0}
     assert len(found) == 2 * len(kept)
-    # A neighbour that sleeps makes no redis wait a hundred times as long.
-    assert all(0.01 < sample["value"] < 100 for sample in found.values())  # type: ignore[operator]
+    assert {sample["status"] for sample in found.values()} == {"ok"}
     assert "of 10 without one" in evidence_of(
         result, found["reply_time_beside_cpu_hog", "default-limits"]
     )

@@ -69,6 +69,12 @@ def test_what_was_bound_to_one_is_bound_again(cpus: Path, tmp_path: Path) -> Non
             # As the kernel does when that processor goes.
             os.sched_setaffinity(0, every)
         assert os.sched_getaffinity(0) == one
+        # One that has ended meanwhile keeps no other from it.
+        os.sched_setaffinity(0, every)
+        one_processor.restore(
+            {2**22 + 1: frozenset(one), threading.get_native_id(): frozenset(one)}
+        )
+        assert os.sched_getaffinity(0) == one
     finally:
         os.sched_setaffinity(0, every)
 
@@ -93,7 +99,3 @@ def test_dom0_is_held_by_xen(cpus: Path, tmp_path: Path, monkeypatch: pytest.Mon
         assert said == ["xl vcpu-list Domain-0", "xl vcpu-pin Domain-0 all 0"]
         assert online(cpus) == ["1", "1", "0"]
     assert said[2:] == ["xl vcpu-pin Domain-0 0 all", "xl vcpu-pin Domain-0 1 1,3"]
-
-
-def test_a_thread_that_has_ended_is_passed_over() -> None:
-    one_processor.restore({2**22 + 1: frozenset({0})})
