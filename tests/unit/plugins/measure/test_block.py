@@ -217,6 +217,17 @@ def test_a_failing_arm_is_data(local_arms: Arms, verb: str, error: Exception) ->
     assert ("last words" if isinstance(error, BackendError) else "Traceback") in seen
 
 
+def test_an_arm_that_the_host_did_not_survive_is_not_tried_again(local_arms: Arms) -> None:
+    result = measured(dataclasses.replace(PLAN, lost={"kvm": "the host was reset"}), local_arms)
+    assert statuses(result) == {"kvm": "failed", "bare": "ok"}
+    assert reasons(result)["kvm"] == "the host was reset"
+    assert "create" not in local_arms["kvm"].log
+    kvm = [sample for sample in result["samples"] if sample["arm"] == "kvm"]
+    assert {(sample["status"], sample["reason"]) for sample in kvm} == {
+        ("failed", "the host was reset")
+    }
+
+
 def test_an_arm_that_the_host_cannot_carry(local_arms: Arms) -> None:
     local_arms["kvm"].why_not = "no /dev/kvm"
     result = measured(PLAN, local_arms)

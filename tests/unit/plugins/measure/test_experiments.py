@@ -257,14 +257,15 @@ class Asked:
 
     def requests(self) -> list[Request]:
         return [
-            Request(0.0, 5.0, "timed out") if took is None else Request(0.0, took, "")
+            # Refused at once: a quick failure is no quick reply.
+            Request(0.0, 0.01, "refused") if took is None else Request(0.0, took, "")
             for took in self.took_s
         ]
 
 
 def test_the_median_of_replies_counts_those_that_never_came() -> None:
     found = isolation.Replies.of(Asked([0.1, 0.2, 0.3, 0.4, None]))  # type: ignore[arg-type]
-    assert found == isolation.Replies(asked=5, median_s=0.3, longest_s=5.0, failed=1)
+    assert found == isolation.Replies(asked=5, median_s=0.3, longest_s=0.4, failed=1)
     late = isolation.Replies.of(Asked([0.1, None, 0.3, None, 0.2]))  # type: ignore[arg-type]
     assert late.median_s == 0.3
 
@@ -272,7 +273,7 @@ def test_the_median_of_replies_counts_those_that_never_came() -> None:
 @pytest.mark.parametrize(
     ("took_s", "steady", "why"),
     [
-        ([0.1, None], True, "1 of 2 requests .timed out"),
+        ([0.1, None], True, "1 of 2 requests .refused"),
         ([], True, "0 of 0 requests .nothing was asked"),
         ([0.1, 0.1], False, "could not keep to 10 requests a second"),
     ],
