@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.vcompare.lab.plugins.module_utils import applications, block, conditions
+from ansible_collections.vcompare.lab.plugins.module_utils.backends import cpuset
 from ansible_collections.vcompare.lab.plugins.module_utils.backends import registry as backends
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.network import NoAddress
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
@@ -364,7 +365,20 @@ def test_a_failure_ends_it_and_is_tried_with_raised_limits(
     raised = limits.raised
     monkeypatch.setattr(limits, "raised", lambda: raised(tmp_path))
     _fails_at(local_arms, "stock3", BackendError("no more processes"))
+    arm, held = local_arms["docker"], {}
+    create = arm.create
+
+    def noted(spec: InstanceSpec, timeout_s: float) -> Info:
+        held[spec.name.rpartition("-")[2]] = spec.cpuset
+        return create(spec, timeout_s)
+
+    arm.create = noted  # type: ignore[method-assign]
     result, found = samples(local_arms, "density")
+    # One processor each, in turn.
+    cpus = sorted(cpuset.online())
+    assert [held[f"tuned{number}"] for number in range(5)] == [
+        str(cpus[number % len(cpus)]) for number in range(5)
+    ]
     assert found["instances", "stock"]["value"] == 3
     assert found["thousand_served", "stock"]["value"] == 0
     evidence = str(result["raw"][found["instances", "stock"]["evidence"]])
