@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -81,7 +82,7 @@ def test_what_an_instance_costs(local_arms: Arms, monkeypatch: pytest.MonkeyPatc
     assert {metric for metric, _variant in found} == {
         "host_memory", "process_memory", "disk", "processes", "idle_cpu", "marginal_memory",
     }  # fmt: skip
-    assert {sample["status"] for sample in found.values()} == {"ok"}
+    assert {sample["reason"] for sample in found.values()} == {None}
     processes = found["processes", "minimal"]
     assert processes["value"] >= 1
     assert "redis" in evidence_of(result, processes)
@@ -623,7 +624,30 @@ def test_time_on_a_cpu_is_counted() -> None:
         spent = host.cpu_s([mine])[mine] - before
         busy.kill()
     assert 0.05 < spent < 1.5
-    assert host.cpu_s([host.Process(1 << 30, 0, "none")]) == {}
+    assert host.cpu_s([host.Process(1 << 22, 0, "none")]) == {}
+
+
+def test_time_of_a_thread_that_ended_stays_counted() -> None:
+    work = (
+        "import sys, threading; work = threading.Thread(target=lambda: [sum(range(999)) for _ in range(20_000)]);"
+        "sys.stdin.readline(); work.start(); print(flush=True); sys.stdin.readline();"
+        "work.join(); print(flush=True); sys.stdin.readline()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", work], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as busy:
+        assert busy.stdin and busy.stdout
+        mine = next(each for each in host.state().processes if each.pid == busy.pid)
+        found = []
+        for _moment in range(2):
+            busy.stdin.write(b"\n")
+            busy.stdin.flush()
+            busy.stdout.readline()
+            time.sleep(0.1)
+            found.append(host.cpu_s([mine])[mine])
+        busy.kill()
+    # Of the thread, a part was there at the first look, and none at the second.
+    assert found[1] > found[0]
 
 
 def test_no_metric_has_two_meanings() -> None:
