@@ -42,8 +42,9 @@ NAME = "density"
 STOCK, TUNED = "stock", "tuned"
 THOUSAND = 1000
 
-# All of them are asked after so many more, and each must reply within so long (on an ordinary machine).
-_ASKED_AFTER = 10
+# All of them are asked whenever a tenth more have come, so that a count is right to a tenth (and to one below twenty),
+# and each must reply within so long (on an ordinary machine).
+_TENTH = 10
 _REPLY_S = 1.0
 _AT_ONCE = 2
 # For each second of a workload's iteration.
@@ -78,12 +79,14 @@ class Outcome:
 
     :param served: how many replied the last time that all of them were asked and did.
     :param end: what ended it (a word of this module), and ``text`` how that was seen.
+    :param console: what an instance that was lost said last, if anything.
     """
 
     served: int
     end: str
     text: str
     memory: crowd.Memory
+    console: str = ""
 
     @property
     def projection(self) -> str:
@@ -108,7 +111,7 @@ def figures(outcome: Outcome, variant: str) -> t.Iterator[Figure]:
     """
     instances, projected, marginal, thousand = metrics(variant)
     each, count = outcome.memory.marginal_mib(), outcome.memory.projected()
-    said = f"{outcome.words}; {outcome.memory.text}"
+    said = "\n".join(filter(None, [f"{outcome.words}; {outcome.memory.text}", outcome.console]))
     if each is not None and each > 0:
         yield Figure(marginal, each, f"by regression: {said}")
     if count is not None:
@@ -149,21 +152,20 @@ def _filled(stage: Stage, variant: str) -> Outcome:
     memory = crowd.Memory(crowd.SMALLEST_MIB, stage.backend.own_kernel)
     try:
         memory.look(0)
-        served, end, text = _until_it_ends(stage, variant, memory)
+        outcome = _until_it_ends(stage, variant, memory)
     finally:
         for spec in reversed(list(stage.company.values())):
             if spec.name.startswith(f"{stage.spec.name}-{variant}"):
                 stage.gone(spec)
-    return Outcome(served, end, text, memory)
+    return outcome
 
 
-def _until_it_ends(stage: Stage, variant: str, memory: crowd.Memory) -> tuple[int, str, str]:
-    """Return how many replied when all were asked last, what ended it, and how that was seen."""
+def _until_it_ends(stage: Stage, variant: str, memory: crowd.Memory) -> Outcome:
     longest_s = _LONGEST_S * stage.seconds
     began = time.monotonic()
     at_once = 1 if stage.backend.own_kernel else _AT_ONCE
     there: list[InstanceSpec] = []
-    end = text = ""
+    end = text = console = ""
     served = 0
     while not end:
         # As many as there is room for.
@@ -176,28 +178,30 @@ def _until_it_ends(stage: Stage, variant: str, memory: crowd.Memory) -> tuple[in
             end, text = MEMORY, memory.refusal()
         else:
             numbers = range(len(there), min(len(there) + size, THOUSAND))
-            came, end, text = _more(stage, variant, numbers)
+            came, end, text, console = _more(stage, variant, numbers)
             there += came
             memory.look(len(there))
-        if end or len(there) - served >= _ASKED_AFTER:
+        if end or len(there) - served >= max(1, served // _TENTH):
             silent = _silent(stage, there)
             if silent:
                 # What ended it comes second to what it had done to the others.
                 why = f", after {text}" if text else ""
+                state, said = _what_became(stage, silent)
                 end = SERVICE
                 text = (
                     f"of {len(there)} instances {len(silent)} did not reply within"
-                    f" {_REPLY_S * stage.factor:g} s ({', '.join(silent[:3])}){why}"
+                    f" {_REPLY_S * stage.factor:g} s ({', '.join(silent[:3])}), {state}{why}"
                 )
+                console = "\n".join(filter(None, [console, said]))
             else:
                 served = len(there)
-    return served, end, text
+    return Outcome(served, end, text, memory, console)
 
 
 def _more(
     stage: Stage, variant: str, numbers: t.Sequence[int]
-) -> tuple[list[InstanceSpec], str, str]:
-    """Make some more at once; return those that replied, and what ended it and how, or nothing."""
+) -> tuple[list[InstanceSpec], str, str, str]:
+    """Make some more at once; return those that replied, and what ended it, how, and on which last words, if it did."""
     # All CPUs of the host, since it is the host that is filled, but one for each instance, in turn: an emulated host
     # was reset when seven machines had had any CPU to run on; held to one, ten were there for half an hour.
     cpus = sorted(cpuset.online())
@@ -212,14 +216,27 @@ def _more(
     except BackendError as error:
         end = ADDRESSES if isinstance(error, NoAddress) else FAILURE
         silent = _silent(stage, batch)
-        return [spec for spec in batch if spec.name not in silent], end, error.message
-    return batch, "", ""
+        replied = [spec for spec in batch if spec.name not in silent]
+        return replied, end, error.message, error.evidence
+    return batch, "", "", ""
 
 
 def _silent(stage: Stage, specs: t.Sequence[InstanceSpec]) -> list[str]:
     """Ask every one for a correct reply; return those that gave none in time."""
     deadline_s = _REPLY_S * stage.factor
     return [spec.name for spec in specs if not resp.ping(stage.backend.address(spec), deadline_s)]
+
+
+def _what_became(stage: Stage, silent: t.Sequence[str]) -> tuple[str, str]:
+    """Tell those that are late from those that are gone; return that, and what the first of the latter said last."""
+    try:
+        gone = [name for name in silent if stage.backend.info(name).state != "running"]
+        if not gone:
+            return "while they went on running", ""
+        said = stage.backend.console(gone[0])
+        return f"{len(gone)} of which had ended", f"{gone[0]} said last:\n{said}"
+    except BackendError as error:
+        return f"and what became of them is not known: {error.message}", ""
 
 
 EXPERIMENT = Experiment(

@@ -8,6 +8,7 @@ import dataclasses
 import itertools
 import os
 import shutil
+import signal
 import socketserver
 import subprocess
 import sys
@@ -391,25 +392,33 @@ def test_a_failure_ends_it_and_is_tried_with_raised_limits(
     assert setting.read_text(encoding="ascii") == "100\n"
 
 
+@pytest.mark.parametrize(
+    ("what", "seen"),
+    [
+        (signal.SIGKILL, "1 of which had ended"),
+        (signal.SIGSTOP, "while they went on running"),
+    ],
+)
 def test_one_that_does_not_reply_any_more_ends_it(
-    local_arms: Arms, monkeypatch: pytest.MonkeyPatch
+    local_arms: Arms, monkeypatch: pytest.MonkeyPatch, what: signal.Signals, seen: str
 ) -> None:
     monkeypatch.setattr(crowd, "RESERVE_SHARE", 0.0)
-    monkeypatch.setattr(density, "_ASKED_AFTER", 2)
     monkeypatch.setattr(density, "THOUSAND", 6)
     arm = local_arms["docker"]
     create = arm.create
 
-    def ends_the_first(spec: InstanceSpec, timeout_s: float) -> Info:
+    def hits_the_first(spec: InstanceSpec, timeout_s: float) -> Info:
         if spec.name.endswith("stock3"):
-            arm.processes[f"{spec.name[:-1]}0"].kill()
+            arm.processes[f"{spec.name[:-1]}0"].send_signal(what)
         return create(spec, timeout_s)
 
-    arm.create = ends_the_first  # type: ignore[method-assign]
+    arm.create = hits_the_first  # type: ignore[method-assign]
     result, found = samples(local_arms, "density", timeout_factor=0.3)
     assert found["instances", "stock"]["value"] == 2
     evidence = str(result["raw"][found["instances", "stock"]["evidence"]])
     assert "ended by the service level: of 4 instances 1 did not reply" in evidence
+    assert seen in evidence
+    assert ("stock0 said last:\nits last words" in evidence) == (what == signal.SIGKILL)
     assert found["thousand_served", "stock"]["value"] == 0
 
 
