@@ -48,7 +48,7 @@ _TENTH = 10
 _REPLY_S = 1.0
 _AT_ONCE = 2
 # For each second of a workload's iteration.
-_LONGEST_S = 300.0
+_LONGEST_S = 600.0
 
 MEMORY, FAILURE, SERVICE, ALL, TIME, ADDRESSES = (
     "the host's memory",
