@@ -283,7 +283,8 @@ class NestedLab:
                 f"Name some of: {', '.join(sorted(known))}.",
             )
         self._require_there()
-        with self._lock():
+        # Two nodes that are provisioned at the same time come to this at the same time.
+        with self._lock(shared=True):
             nodes = [node for node in self.lab.nodes if node.name in names]
             for node in nodes:
                 self._shut_down(node, timeout_s)
@@ -337,12 +338,16 @@ class NestedLab:
             self.said += server.start_daemons(server.own_journal(self.lab.home))
 
     @contextlib.contextmanager
-    def _lock(self) -> t.Iterator[None]:
+    def _lock(self, shared: bool = False) -> t.Iterator[None]:
+        """Have the lab for this command, and for others that share it, too.
+
+        :raises VcompareError: another one has it.
+        """
         os.makedirs(self.lab.folder, mode=0o700, exist_ok=True)
         os.chmod(self.lab.folder, 0o700)
         with open(os.path.join(self.lab.folder, "lock"), "a+", encoding="ascii") as lock:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
             except BlockingIOError:
                 lock.seek(0)
                 raise VcompareError(

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
-from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import Lab
+from ansible_collections.vcompare.lab.plugins.module_utils.lab import snapshots
+from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import Lab, Node
 from ansible_collections.vcompare.lab.plugins.module_utils.lab.nodes import NestedLab
 from ansible_collections.vcompare.lab.plugins.modules import nested_lab
 
@@ -27,3 +28,30 @@ def test_check_mode_knows_each_state() -> None:
     for state in ("present", "kept", "restarted", "stopped", "absent", "described", "checked"):
         assert isinstance(nested_lab._would_change(before, state), bool)
     assert nested_lab._would_change(before, "restarted")
+
+
+def test_two_nodes_may_boot_at_the_same_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Lab(str(tmp_path), "default")
+    Path(place.folder).mkdir(parents=True)
+    Path(place.state).write_text("{}", encoding="utf-8")
+    one, another = (NestedLab(place, "test:///default", count=4) for _lab in range(2))
+    booted: list[str] = []
+    monkeypatch.setattr(NestedLab, "_shut_down", lambda lab, node, timeout_s: None)
+    monkeypatch.setattr(NestedLab, "_domain", lambda lab, node: node)
+    monkeypatch.setattr(snapshots, "power_on", lambda node: booted.append(node.name))
+
+    def meanwhile(lab: NestedLab, nodes: list[Node], timeout_s: float) -> None:
+        if nodes[0].name == "lab-xen":
+            assert another.restart(["lab-xen-2"], timeout_s)
+            # What is for the whole lab waits until they are there.
+            with pytest.raises(VcompareError, match=r"Another command \(process \d+\) works on"):
+                another.stop()
+
+    monkeypatch.setattr(NestedLab, "_wait", meanwhile)
+    assert one.restart(["lab-xen"], 1)
+    assert booted == ["lab-xen", "lab-xen-2"]
+    # And none of them begins while that goes on.
+    with one._lock(), pytest.raises(VcompareError, match="Another command"):
+        another.restart(["lab-xen"], 1)
