@@ -69,6 +69,14 @@ def _errors(doing: str, remedy: str = "") -> t.Iterator[None]:
         raise BackendError(f"{doing}: libvirt said: {error}", remedy=remedy) from None
 
 
+def peer_uri(address: str, program: str) -> str:
+    """Return where the libvirt of another host is, over a program that is called like ssh.
+
+    ``native``: without a shell's search for netcat, which pool/access.py would have to let through.
+    """
+    return f"qemu+ssh://{address}/system?command={program}&proxy=native&no_tty=1"
+
+
 class Kvm(Machine):
     """Guests as transient domains: nothing of them is left behind in libvirt when they end."""
 
@@ -357,7 +365,7 @@ class Kvm(Machine):
         if domain is None:
             raise BackendError(f"kvm: there is no {name} to move")
         doing = f"{name}: moving it"
-        uri = f"qemu+ssh://{to.address}/system?command={to.program}&proxy=native&no_tty=1"
+        uri = peer_uri(to.address, to.program)
         # The disk is read-only and the same on both hosts, which libvirt can't know: so UNSAFE. The memory goes from
         # QEMU to QEMU.
         flags = libvirt.VIR_MIGRATE_LIVE | libvirt.VIR_MIGRATE_UNSAFE

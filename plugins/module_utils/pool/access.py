@@ -32,7 +32,8 @@ HOST_KEY = "/etc/ssh/ssh_host_ed25519_key.pub"
 MARK = "vcompare-pool"
 
 _AGENT_MODULE = "ansible_collections.vcompare.lab.plugins.module_utils.pool.agent"
-# What xl asks for has options of the migration (-e, -d, -F, …) and nothing else.
+# What xl asks for has options of the migration (-e, -d, -F, …) and nothing else. What libvirt asks for is quoted twice,
+# by libvirt 9 without regard to the inner quotes.
 GATE = f"""\
 #!/bin/sh
 # What the other host of a pool may do here while one is measured; everything else is refused.
@@ -43,7 +44,8 @@ case "$SSH_ORIGINAL_COMMAND" in
     exec /usr/bin/python3 -c 'import sys; sys.path.insert(0, "{PEER_DIR}/agent.zip")
 from {_AGENT_MODULE} import main
 main()' ;;
-"virt-ssh-helper 'qemu:///system'" | "virt-ssh-helper qemu:///system")
+"sh -c 'virt-ssh-helper 'qemu:///system''" | "sh -c 'virt-ssh-helper qemu:///system'" | \\
+"sh -c 'virt-ssh-helper '\\''qemu:///system'\\'''")
     exec virt-ssh-helper qemu:///system ;;
 "xl migrate-receive" | "xl migrate-receive -"[a-zA-Z] | "xl migrate-receive -"[a-zA-Z]" -"[a-zA-Z])
     # Split on purpose: the pattern has let through nothing but words.

@@ -12,6 +12,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
+from ansible_collections.vcompare.lab.plugins.module_utils.backends import kvm
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
     BackendError,
     Image,
@@ -180,7 +181,8 @@ def gate(tmp_path: Path) -> t.Callable[[str], subprocess.CompletedProcess[str]]:
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        ("virt-ssh-helper 'qemu:///system'", "virt-ssh-helper qemu:///system\n"),
+        ("sh -c 'virt-ssh-helper qemu:///system'", "virt-ssh-helper qemu:///system\n"),
+        ("sh -c 'virt-ssh-helper '\\''qemu:///system'\\'''", "virt-ssh-helper qemu:///system\n"),
         ("xl migrate-receive", "xl migrate-receive\n"),
         ("xl migrate-receive -e", "xl migrate-receive -e\n"),
     ],
@@ -189,6 +191,23 @@ def test_the_gate_lets_through_what_a_move_needs(
     gate: t.Callable[[str], subprocess.CompletedProcess[str]], command: str, said: str
 ) -> None:
     assert gate(command).stdout == said
+
+
+def test_the_gate_lets_through_what_libvirt_asks_for(
+    gate: t.Callable[[str], subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    """By the library that is here: what it sends is written nowhere."""
+    if not kvm.HAS_LIBVIRT:
+        pytest.skip("python3-libvirt is not installed")
+    program, asked = tmp_path / "ssh", tmp_path / "asked"
+    # The last word is the command.
+    program.write_text(
+        f'#!/bin/sh\nfor word; do :; done\nprintf %s "$word" > {asked}\nexit 1\n', encoding="ascii"
+    )
+    program.chmod(0o755)
+    with pytest.raises(kvm.libvirt.libvirtError):
+        kvm.libvirt.open(kvm.peer_uri("192.0.2.1", str(program)))
+    assert gate(asked.read_text(encoding="utf-8")).stdout == "virt-ssh-helper qemu:///system\n"
 
 
 def test_the_gate_starts_the_agent(
@@ -203,6 +222,7 @@ def test_the_gate_starts_the_agent(
         "",
         "sh",
         "virt-ssh-helper 'qemu:///session'; sh",
+        "sh -c 'virt-ssh-helper qemu:///system; sh'",
         "xl destroy 1",
         "xl migrate-receive; reboot",
         "xl migrate-receive -e; reboot",
