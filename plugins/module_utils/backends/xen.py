@@ -44,6 +44,8 @@ from ansible_collections.vcompare.lab.plugins.module_utils.journal import Journa
 OPTIONS = frozenset({"address", "mac", "cmdline", "config", "second_disk", "kernel"})
 # Where Debian's package and Xen's own installation have the device model of fully virtualised guests.
 DEVICE_MODELS = ("/usr/libexec/xen-qemu-system-i386", "/usr/lib/xen/bin/qemu-system-i386")
+# With the error number of "operation not supported".
+_NO_LOG = "Failed to enable logdirty: 95"
 LOG_DIR = Path("/var/log/xen")
 BRIDGE_ALIAS = "vcompare"
 # Option and part of a record of an HVM guest that boots from a disk of the user's.
@@ -448,12 +450,20 @@ class Xen(Machine):
         row = self._row(name, self._record(name))
         if row is None:
             raise BackendError(f"{self.arm}: there is no {name} to move")
-        host_run(
-            ["xl", "migrate", "-s", to.program, str(row.domid), to.address],
-            timeout_s,
-            f"{name}: moving it",
-            remedy="See xl dmesg and /var/log/xen/ on both hosts.",
-        )
+        try:
+            host_run(
+                ["xl", "migrate", "-s", to.program, str(row.domid), to.address],
+                timeout_s,
+                f"{name}: moving it",
+                remedy="See xl dmesg and /var/log/xen/ on both hosts.",
+            )
+        except BackendError as error:
+            if _NO_LOG in error.text + error.evidence:
+                raise NotPossible(
+                    f"this Xen can't log which memory a guest of type {self.arm.removeprefix('xen-')} writes to"
+                    f" (xl migrate: {_NO_LOG}, operation not supported), as one built without shadow paging can't"
+                ) from error
+            raise
 
     def put_down(self, name: str, timeout_s: float) -> None:
         """End an instance at once, as a power cut would; its files stay."""

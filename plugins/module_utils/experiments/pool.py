@@ -23,7 +23,6 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol imp
 from ansible_collections.vcompare.lab.plugins.module_utils.experiments import resp
 from ansible_collections.vcompare.lab.plugins.module_utils.experiments.base import (
     LAST,
-    WITHOUT_TECHNOLOGY,
     Experiment,
     Figure,
     Metric,
@@ -282,7 +281,6 @@ def _wait_for(pool: Session, factor: float) -> float:
     )
 
 
-# xen-pvh would move as xen-pv does; one type of guest a hypervisor is enough for a pool.
 EXPERIMENT = Experiment(
     NAME,
     (
@@ -290,5 +288,4 @@ EXPERIMENT = Experiment(
         Step(LAST, (ALIVE, DOWNTIME), moved, company=True),
         Step(LAST, (AGAIN, AGAIN_TIME), lost, company=True),
     ),
-    without=(*WITHOUT_TECHNOLOGY, "xen-pvh"),
 )

@@ -13,6 +13,7 @@ import pytest
 from ansible_collections.vcompare.lab.plugins.module_utils.backends import xen
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
     BackendError,
+    Destination,
     Image,
     InstanceSpec,
     NotPossible,
@@ -214,3 +215,24 @@ def test_a_machine_with_a_hole_in_its_memory_has_what_was_asked_for(
     other = xen.XenPvh(str(tmp_path))._look("vc-obs", record)
     assert other is not None
     assert other.memory_mib == seen
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("xc: error: Failed to enable logdirty: 95,22,0 (22 = Invalid argument)", NotPossible),
+        ("xc: error: Failed to enable logdirty: 12,22,0 (22 = Invalid argument)", BackendError),
+    ],
+)
+def test_a_xen_that_can_log_no_writes_moves_no_guest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, expected: type[Exception]
+) -> None:
+    def host_run(argv: t.Sequence[str], *_rest: object, **_more: object) -> None:
+        raise BackendError(f"moving it: xl migrate -s ended with 1: {said}")
+
+    row = xen.Row("vc-a", 3, 64, 1, "-b----", UUID)
+    monkeypatch.setattr(xen, "host_run", host_run)
+    monkeypatch.setattr(xen.Xen, "_row", lambda self, name, record: row)
+    with pytest.raises(BackendError) as caught:
+        xen.XenPv(str(tmp_path)).move("vc-a", Destination("192.0.2.1", "/ssh"), 5)
+    assert type(caught.value) is expected

@@ -8,6 +8,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import time
@@ -330,9 +331,11 @@ def test_what_is_kept_beside_a_neighbour(
     assert {sample["value"] for sample in kept.values()} == {1.0}
     assert len(found) == 2 * len(kept)
     assert {sample["status"] for sample in found.values()} == {"ok"}
-    assert "of 10 without one" in evidence_of(
-        result, found["reply_time_beside_cpu_hog", "default-limits"]
-    )
+    evidence = evidence_of(result, found["reply_time_beside_cpu_hog", "default-limits"])
+    # Ten a second, while the work is done: it takes a second, or a little more.
+    asked = re.findall(r"of (\d+) without one", evidence)
+    assert len(asked) == 2
+    assert all(int(count) >= 10 for count in asked)
     assert arm.log.count("create") == 4
     assert {variant for _metric, variant in found} == {"default-limits", "explicit-limits"}
     assert ("kept_beside_network_hog", "default-limits") in found
