@@ -44,7 +44,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.journal import Journa
 OPTIONS = frozenset({"address", "mac", "cmdline", "config", "second_disk", "kernel"})
 # Where Debian's package and Xen's own installation have the device model of fully virtualised guests.
 DEVICE_MODELS = ("/usr/libexec/xen-qemu-system-i386", "/usr/lib/xen/bin/qemu-system-i386")
-# With the error number of "operation not supported".
+# What xl says where no log of a guest's writes can be begun; 95: operation not supported.
 _NO_LOG = "Failed to enable logdirty: 95"
 LOG_DIR = Path("/var/log/xen")
 BRIDGE_ALIAS = "vcompare"

@@ -42,8 +42,8 @@ NAME = "density"
 STOCK, TUNED = "stock", "tuned"
 THOUSAND = 1000
 
-# All of them are asked whenever a tenth more have come, so that a count is right to a tenth (and to one below twenty),
-# and each must reply within so long (on an ordinary machine).
+# All of them are asked whenever a tenth more have come, so that a count is right to a tenth (below twenty to what came
+# at once), and each must reply within so long (on an ordinary machine).
 _TENTH = 10
 _REPLY_S = 1.0
 _AT_ONCE = 2
