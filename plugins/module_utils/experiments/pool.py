@@ -126,6 +126,7 @@ def moved(stage: Stage) -> t.Iterator[Figure]:
                 stage.backend.move(spec.name, pool.destination, _MOVE_S * stage.factor)
             except NotPossible as error:
                 refusal = error.message
+                _lay_ready_anew(pool, spec)
                 began = time.monotonic()
                 stage.backend.destroy(spec.name, session.DESTROY_S * stage.factor)
                 pool.on_peer(
@@ -176,6 +177,15 @@ def _lay_ready(stage: Stage, pool: Session, spec: InstanceSpec) -> None:
     record = pool.backend.store.read(spec.name) or {}
     known = {key: record[key] for key in ("uuid",) if key in record}
     pool.on_peer("expect", spec, session.PREPARE_S, known=known)
+
+
+def _lay_ready_anew(pool: Session, spec: InstanceSpec) -> None:
+    """Have the peer forget the instance that was to come running, and lay ready for one of its own; the old one serves.
+
+    What was expected has the identity of the one on the source, and the one that is made there gets another.
+    """
+    pool.destroy_on_peer(spec.name)
+    pool.on_peer("prepare", spec, session.PREPARE_S)
 
 
 def _same_disk(stage: Stage, pool: Session) -> None:

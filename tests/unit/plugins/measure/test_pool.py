@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -12,13 +13,15 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils.backends import kvm
+from ansible_collections.vcompare.lab.plugins.module_utils.backends import kvm, xen
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
     BackendError,
     Image,
     InstanceSpec,
     NotPossible,
+    Result,
 )
+from ansible_collections.vcompare.lab.plugins.module_utils.experiments import pool
 from ansible_collections.vcompare.lab.plugins.module_utils.pool import (
     access,
     agent,
@@ -357,3 +360,61 @@ def test_a_peer_that_is_not_reached_costs_the_pool_only(
     assert found["time_to_first_reply", "minimal"]["status"] == "ok"
     assert found["moved_alive", "minimal"]["status"] == "failed"
     assert "no host key" in str(found["moved_alive", "minimal"]["reason"])
+
+
+def _value(config: str, key: str) -> str:
+    return re.findall(f'^{key} = "(.*)"$', config, re.MULTILINE)[0]
+
+
+def test_what_cannot_arrive_is_made_anew_with_an_identity_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    domains: dict[str, str] = {}
+
+    def host_run(argv: t.Sequence[str], *_rest: object, **_more: object) -> Result:
+        said = ""
+        if argv[:2] == ["xl", "create"]:
+            config = Path(argv[-1]).read_text(encoding="utf-8")
+            domains[_value(config, "uuid")] = _value(config, "name")
+        elif argv[:2] == ["xl", "destroy"]:
+            del domains[list(domains)[int(argv[2]) - 1]]
+        elif argv[:2] == ["xl", "list"]:
+            lines = [
+                f"{name} {number} 64 1 -b---- 0.1 {uuid} - - 0"
+                for number, (uuid, name) in enumerate(domains.items(), start=1)
+            ]
+            said = "\n".join(["Name", *lines])
+        return Result(0, said, "", 0.0, None)
+
+    monkeypatch.setattr(xen, "host_run", host_run)
+    monkeypatch.setattr(xen.shutil, "which", lambda *_names, **_more: "/usr/sbin/xl")
+    monkeypatch.setattr(xen.Xen, "available", lambda self: "")
+    monkeypatch.setattr(xen.Xen, "_prepare_host", lambda self, spec: None)
+    monkeypatch.setattr(xen.Machine, "_stage", lambda self, spec, record: None)
+    monkeypatch.setattr(xen.XenPv, "_host_cpus", lambda self: None)
+    monkeypatch.setattr(xen.XenPv, "_remove_way_in", lambda self, name, record: None)
+    there = agent.Agent()
+    there._backend, there._image, there._owner = xen.XenPv(str(tmp_path)), Image("/dev/b"), "me"
+
+    class Pool:
+        """The peer's agent, without a way to it."""
+
+        def on_peer(self, verb: str, spec: InstanceSpec, _timeout_s: float, **given: t.Any) -> None:
+            said = there.answer({"verb": verb, "spec": agent.spec_to_plain(spec), **given})
+            assert "answer" in said, said
+
+        def destroy_on_peer(self, name: str) -> None:
+            said = there.answer({"verb": "destroy", "name": name, "limit_s": 5.0})
+            assert "answer" in said, said
+
+    spec, its_uuid = InstanceSpec("vc-mover", owner="me"), "a5330114-37e4-4888-a17f-11cd35f73564"
+    peer = t.cast("pool.Session", Pool())
+    peer.on_peer("expect", spec, 5.0, known={"uuid": its_uuid})
+    pool._lay_ready_anew(peer, spec)
+    peer.on_peer("start", spec, 5.0, limit_s=5.0)
+    assert list(domains.values()) == ["vc-mover"]
+    assert its_uuid not in domains
+    # It is ours, which one that was expected, but made here, would not be.
+    assert there.backend.info("vc-mover").ours
+    peer.destroy_on_peer("vc-mover")
+    assert not domains
