@@ -105,7 +105,7 @@ def _outlived(backend: Backend, spec: InstanceSpec, watcher: threading.Thread) -
             raise BackendError(
                 f"{backend.arm}: {spec.name} ended before its application replied; it is {state}",
                 remedy="Its last words are in the evidence of the sample.",
-                evidence=backend.console(spec.name),
+                evidence=backend.last_words(spec.name),
             )
         console = backend.console(spec.name)
         if _ENDED in console:

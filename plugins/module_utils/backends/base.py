@@ -175,6 +175,14 @@ class Base:
         """Return the last lines that the instance said on its console, if any."""
         return ""
 
+    def last_words(self, name: str) -> str:
+        """Return what there is to read of an instance that ended: its console, and what ran it has to say."""
+        return "\n".join(filter(None, [self.console(name), self._log(name)]))
+
+    def _log(self, name: str) -> str:
+        """Return the last lines of what the technology itself wrote about an instance, if it does so."""
+        return ""
+
     # Verbs
 
     def foreign(self, spec: InstanceSpec, system: System) -> InstanceSpec:

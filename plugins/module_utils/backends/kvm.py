@@ -58,6 +58,7 @@ LIBVIRT_MISSING = (
 )
 # Where libvirt's system daemon keeps what runs.
 _RUN = Path("/run/libvirt/qemu")
+LOG_DIR = Path("/var/log/libvirt/qemu")
 
 
 @contextlib.contextmanager
@@ -227,6 +228,10 @@ class Kvm(Machine):
         path = (record or {}).get("spec", {}).get("options", {}).get("console_log")
         return last_lines(path) if path else super().console(name)
 
+    def _log(self, name: str) -> str:
+        # A guest that QEMU could not go on with said nothing itself; QEMU did, after its own command line.
+        return last_lines(str(LOG_DIR / f"{name}.log"), 5)
+
     def _domain(self, name: str) -> t.Any:
         """Return the ``libvirt.virDomain`` of that name, or None."""
         connection = self.connection
@@ -390,6 +395,8 @@ class Kvm(Machine):
     ) -> None:
         self._remove_way_in(name, record)
         with_deadline(lambda: self._power_off(name), timeout_s, f"{name}: ending the domain")
+        for log in LOG_DIR.glob(f"{name}.log*"):
+            log.unlink(missing_ok=True)
         domain = self._domain(name)
         if domain is None:
             return

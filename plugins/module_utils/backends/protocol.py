@@ -225,6 +225,9 @@ class Backend(t.Protocol):
     def console(self, name: str) -> str:
         """Return the last lines that the instance said on its console, if any."""
 
+    def last_words(self, name: str) -> str:
+        """Return what there is to read of an instance that ended: its console, and what ran it has to say."""
+
     def list(self) -> t.Sequence[Info]:
         """All instances of this arm that carry our marker."""
 

@@ -333,6 +333,9 @@ class Xen(Machine):
         """Return the last lines that the instance said on its console."""
         return super().console(name) or last_lines(str(LOG_DIR / "console" / f"guest-{name}.log"))
 
+    def _log(self, name: str) -> str:
+        return last_lines(str(LOG_DIR / f"xl-{name}.log"), 5)
+
     def _rows(self) -> list[Row]:
         if shutil.which("xl", path="/usr/sbin:/usr/bin:/sbin:/bin") is None:
             return []

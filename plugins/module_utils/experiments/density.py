@@ -233,7 +233,7 @@ def _what_became(stage: Stage, silent: t.Sequence[str]) -> tuple[str, str]:
         gone = [name for name in silent if stage.backend.info(name).state != "running"]
         if not gone:
             return "while they went on running", ""
-        said = stage.backend.console(gone[0])
+        said = stage.backend.last_words(gone[0])
         return f"{len(gone)} of which had ended", f"{gone[0]} said last:\n{said}"
     except BackendError as error:
         return f"and what became of them is not known: {error.message}", ""

@@ -97,6 +97,26 @@ def test_two_lives_from_one_file(backend: kvm.Kvm) -> None:
         backend.restore(SPEC.name, 5)
 
 
+def test_what_qemu_said_is_read_and_goes_with_the_instance(
+    backend: kvm.Kvm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kvm, "LOG_DIR", tmp_path / "qemu")
+    (tmp_path / "qemu").mkdir()
+    mine, other = tmp_path / "qemu/vc-node.log", tmp_path / "qemu/vc-node-2.log"
+    backend.create(SPEC, 10)
+    assert backend.last_words(SPEC.name) == ""
+    lines = [f"line {number}" for number in range(9)]
+    for path in (mine, other):
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    # A guest without a word of its own.
+    assert backend.last_words(SPEC.name).splitlines() == lines[-5:]
+    # What a system says of itself is looked for on its console alone.
+    assert backend.console(SPEC.name) == ""
+    backend.destroy(SPEC.name, 5)
+    assert not mine.exists()
+    assert other.exists()
+
+
 def test_what_is_not_ours_is_left_alone(backend: kvm.Kvm) -> None:
     foreign = "<domain type='test'><name>vc-theirs</name><memory>65536</memory>"
     foreign += "<os><type>hvm</type></os></domain>"
