@@ -111,6 +111,10 @@ def test_every_sample_is_in_the_table_under_its_own_run(tmp_path: Path) -> None:
         == len({row["block"] for row in rows})
     )
     assert json.loads((index.parent / "report.json").read_text())["run"]["complete"] is True
+    title, _blank, lead = (index.parent / "report.md").read_text().splitlines()[:3]
+    assert title.endswith(": 2 runs, joined")
+    assert lead.endswith(f"Runs: {MONDAY}, {TUESDAY}.")
+    assert "2 runs, joined" in index.read_text()
 
 
 @pytest.mark.parametrize(
