@@ -94,7 +94,11 @@ def test_which_arm_for_which_need(metal: Path, tmp_path: Path) -> None:
     assert needs["run at the host's speed"]["favours"] == []
     assert needs["isolate tenants"]["favours"] == []
     assert "Which should I use, here?" in page.text
-    assert "| start fast | docker (startup) |" in markdown
+    assert "| start fast | docker ([startup](#claim-startup)) |" in markdown
+    # Each cell leads to its evidence, also that of a claim that was not run.
+    led_to = set(re.findall(r"\]\(#([a-z0-9-]+)\)", markdown))
+    assert {f"claim-{claim['id']}" for claim in report["claims"]} == led_to
+    assert all(markdown.count(f'<a id="{anchor}"></a>') == 1 for anchor in led_to)
     _page, report, _markdown = render(Synthetic().write(tmp_path / "emulated"))
     assert all(need["favours"] == [] for need in report["needs"])
 
