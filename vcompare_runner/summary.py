@@ -7,7 +7,7 @@ import typing as t
 from pathlib import Path
 
 from vcompare_runner import words
-from vcompare_runner.report import model
+from vcompare_runner.report import model, view
 
 
 def headline(report: model.Report) -> tuple[list[str], list[list[str]]]:
@@ -18,7 +18,7 @@ def headline(report: model.Report) -> tuple[list[str], list[list[str]]]:
     columns, ambiguous = _columns(report)
     rows = []
     for scenario in report["scenarios"]:
-        if not _of_bare(scenario):
+        if not view.of_bare(scenario):
             continue
         cells = {(entry["arm"], entry["host"]): entry for entry in scenario["arms"]}
         row = [f"{scenario['scenario']} ({words.better(scenario['direction'])})"]
@@ -33,7 +33,7 @@ def plain(report: model.Report) -> tuple[list[str], list[list[str]]]:
     columns, ambiguous = _columns(report)
     rows = []
     for scenario in report["scenarios"]:
-        if _of_bare(scenario):
+        if view.of_bare(scenario):
             continue
         cells = {(entry["arm"], entry["host"]): entry for entry in scenario["arms"]}
         variant = "" if scenario["variant"] == "minimal" else f", {scenario['variant']}"
@@ -42,8 +42,7 @@ def plain(report: model.Report) -> tuple[list[str], list[list[str]]]:
         ]
         for column in columns:
             entry = cells.get((column["arm"], column["host"]))
-            median = entry and entry["median"]
-            row.append(words.NO_VALUE if median is None else words.figure(median))
+            row.append(words.median(entry and entry["median"], scenario["unit"]))
         rows.append(row)
     return ["figures", *(words.arm_label(column, ambiguous) for column in columns)], rows
 
@@ -52,11 +51,6 @@ def _columns(report: model.Report) -> tuple[list[t.Mapping[str, t.Any]], set[str
     columns = [arm for arm in report["arms"] if arm["arm"] != "bare"]
     names = [arm["arm"] for arm in columns]
     return columns, {name for name in names if names.count(name) > 1}
-
-
-def _of_bare(scenario: t.Mapping[str, t.Any]) -> bool:
-    """Say whether bare is an arm of it, measured or not."""
-    return any(entry["arm"] == "bare" for entry in scenario["arms"])
 
 
 def _cell(entry: t.Mapping[str, t.Any] | None, arm: t.Mapping[str, t.Any]) -> str:

@@ -29,6 +29,13 @@ SCENARIO_TITLES: t.Mapping[str, str] = {
     "full-start": "Start of a whole system",
     "cold-start": "Start from the disk",
 }
+# Those that measure one thing, which their title names; of others the metric has to be said.
+_ONE_THING = frozenset(
+    {
+        "startup", "cpu", "memory-bandwidth", "memory-latency", "syscall", "fork", "context-switch", "redis",
+        "memcached", "two-kernels", "docker-in-vm", "full-start", "cold-start",
+    }
+)  # fmt: skip
 
 
 # How a reason begins that a gate gave; its figures differ from block to block.
@@ -50,6 +57,20 @@ def reasons(each: t.Iterable[str]) -> str:
 def title(scenario: str) -> str:
     """Return a heading for a scenario."""
     return SCENARIO_TITLES.get(scenario, scenario.replace("-", " ").capitalize())
+
+
+def median(value: float | None, unit: str) -> str:
+    """Render the median over blocks of a figure that stands alone; an answer as a word, where blocks agree."""
+    if unit == "yes/no" and value in (0, 1):
+        return "yes" if value else "no"
+    return figure(value)
+
+
+def topic(scenario: str, metric: str) -> str:
+    """Return a heading for one metric of a scenario."""
+    if scenario in _ONE_THING:
+        return title(scenario)
+    return f"{title(scenario)}: {metric.replace('_', ' ')}"
 
 
 def figure(value: float | None) -> str:

@@ -26,12 +26,8 @@ def subject(test: ClaimTest, arm: str) -> str:
 
 def topic(test: ClaimTest) -> str:
     """Name what was measured, with its variant where that is not the usual one."""
-    title = words.title(test.scenario)
-    metric = test.metric.replace("_", " ")
     variant = f", {test.variant}" if test.variant != "minimal" else ""
-    # Those that have a title of their own measure one thing.
-    known = test.scenario in words.SCENARIO_TITLES
-    return f"{title}{variant}" if known else f"{title}: {metric}{variant}"
+    return f"{words.topic(test.scenario, test.metric)}{variant}"
 
 
 def quantity(test: ClaimTest, value: float, unit: str | None) -> str:

@@ -51,6 +51,11 @@ def context(report: Report) -> dict[str, t.Any]:
     """Arrange the report: what the templates need beside the report itself."""
     ambiguous = _ambiguous(report)
     columns = _columns(report)
+    slugs = _slugs(report["scenarios"])
+    rows = [
+        _row(scenario, columns) | {"slug": slug}
+        for scenario, slug in zip(report["scenarios"], slugs, strict=True)
+    ]
     return {
         "report": report,
         "judged": [claim for claim in report["claims"] if claim["verdict"] != "NOT RUN"],
@@ -60,11 +65,17 @@ def context(report: Report) -> dict[str, t.Any]:
         "words": words,
         "ambiguous": ambiguous,
         "columns": columns,
-        "headline": [_row(scenario, columns) for scenario in report["scenarios"]],
-        "slugs": _slugs(report["scenarios"]),
+        "headline": [row for row in rows if of_bare(row["scenario"])],
+        "plain": [row for row in rows if not of_bare(row["scenario"])],
+        "slugs": slugs,
         "statement": words.substrate_statement(report["substrate"]),
         "variants": len({scenario["variant"] for scenario in report["scenarios"]}) > 1,
     }
+
+
+def of_bare(scenario: t.Mapping[str, t.Any]) -> bool:
+    """Say whether bare is an arm of a scenario, measured or not: of others there is no ratio to it."""
+    return any(entry["arm"] == BARE for entry in scenario["arms"])
 
 
 def _ambiguous(report: Report) -> set[str]:

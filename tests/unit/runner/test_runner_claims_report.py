@@ -197,6 +197,27 @@ def test_what_bare_has_no_figure_in_is_shown_as_it_is(tmp_path: Path) -> None:
     }
     for text in (page.text, markdown):
         assert words.figure(medians["docker"]) in text
+    results = markdown.partition("## Results")[2].partition("\n## ")[0]
+    ratios_of, _text, figures_of = results.partition("Figures that bare has none of")
+    assert "| Start-up, lower is better | " in ratios_of
+    assert "Processor" not in ratios_of
+    assert f"| Processor, MiB, higher is better | {words.figure(medians['docker'])} |" in figures_of
+    assert "Start-up" not in figures_of
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "said"),
+    [(1.0, "yes/no", "yes"), (0.0, "yes/no", "no"), (0.5, "yes/no", "0.5000"), (1.0, "s", "1.000")],
+)
+def test_an_answer_is_a_word_where_all_blocks_gave_the_same(
+    value: float, unit: str, said: str
+) -> None:
+    assert words.median(value, unit) == said
+
+
+def test_what_measures_several_things_is_headed_by_each() -> None:
+    assert words.topic("startup", "time_to_first_reply") == "Start-up"
+    assert words.topic("ten-apps", "host_memory") == "Ten applications: host memory"
 
 
 def test_page_is_well_formed_with_all_its_claims(tmp_path: Path) -> None:
