@@ -21,7 +21,8 @@ def headline(report: model.Report) -> tuple[list[str], list[list[str]]]:
         if not view.of_bare(scenario):
             continue
         cells = {(entry["arm"], entry["host"]): entry for entry in scenario["arms"]}
-        row = [f"{scenario['scenario']} ({words.better(scenario['direction'])})"]
+        name = words.label(scenario["scenario"], scenario["metric"])
+        row = [f"{name} ({words.better(scenario['direction'])})"]
         for column in columns:
             row.append(_cell(cells.get((column["arm"], column["host"])), column))
         rows.append(row)

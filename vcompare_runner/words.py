@@ -68,9 +68,16 @@ def median(value: float | None, unit: str) -> str:
 
 def topic(scenario: str, metric: str) -> str:
     """Return a heading for one metric of a scenario."""
-    if scenario in _ONE_THING:
-        return title(scenario)
-    return f"{title(scenario)}: {metric.replace('_', ' ')}"
+    return _with_metric(scenario, title(scenario), metric)
+
+
+def label(scenario: str, metric: str) -> str:
+    """Return the same in few words: by the name that `--scenarios` takes."""
+    return _with_metric(scenario, scenario, metric)
+
+
+def _with_metric(scenario: str, text: str, metric: str) -> str:
+    return text if scenario in _ONE_THING else f"{text}: {metric.replace('_', ' ')}"
 
 
 def figure(value: float | None) -> str:

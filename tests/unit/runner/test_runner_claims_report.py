@@ -218,6 +218,8 @@ def test_an_answer_is_a_word_where_all_blocks_gave_the_same(
 def test_what_measures_several_things_is_headed_by_each() -> None:
     assert words.topic("startup", "time_to_first_reply") == "Start-up"
     assert words.topic("ten-apps", "host_memory") == "Ten applications: host memory"
+    assert words.label("startup", "time_to_first_reply") == "startup"
+    assert words.label("disk", "random_read_rate") == "disk: random read rate"
 
 
 def test_page_is_well_formed_with_all_its_claims(tmp_path: Path) -> None:
