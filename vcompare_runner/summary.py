@@ -43,7 +43,7 @@ def plain(report: model.Report) -> tuple[list[str], list[list[str]]]:
         ]
         for column in columns:
             entry = cells.get((column["arm"], column["host"]))
-            row.append(words.median(entry and entry["median"], scenario["unit"]))
+            row.append(words.median(entry, scenario["unit"]))
         rows.append(row)
     return ["figures", *(words.arm_label(column, ambiguous) for column in columns)], rows
 

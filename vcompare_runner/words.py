@@ -59,11 +59,15 @@ def title(scenario: str) -> str:
     return SCENARIO_TITLES.get(scenario, scenario.replace("-", " ").capitalize())
 
 
-def median(value: float | None, unit: str) -> str:
-    """Render the median over blocks of a figure that stands alone; an answer as a word, where blocks agree."""
-    if unit == "yes/no" and value in (0, 1):
-        return "yes" if value else "no"
-    return figure(value)
+def median(entry: t.Mapping[str, t.Any] | None, unit: str) -> str:
+    """Render what an arm has of a figure that stands alone: the median over blocks, or what they answered."""
+    if entry is None or entry["median"] is None:
+        return NO_VALUE
+    if unit == "yes/no" and entry["min"] != entry["max"]:
+        return "yes and no"
+    if unit == "yes/no":
+        return "yes" if entry["median"] else "no"
+    return figure(entry["median"])
 
 
 def topic(scenario: str, metric: str) -> str:

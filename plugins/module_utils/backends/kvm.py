@@ -59,6 +59,7 @@ LIBVIRT_MISSING = (
 # Where libvirt's system daemon keeps what runs.
 _RUN = Path("/run/libvirt/qemu")
 LOG_DIR = Path("/var/log/libvirt/qemu")
+_SYSTEM = "qemu:///system"
 
 
 @contextlib.contextmanager
@@ -230,7 +231,13 @@ class Kvm(Machine):
 
     def _log(self, name: str) -> str:
         # A guest that QEMU could not go on with said nothing itself; QEMU did, after its own command line.
-        return last_lines(str(LOG_DIR / f"{name}.log"), 5)
+        return "\n".join(last_lines(str(path), 5) for path in self._logs(name)[:1])
+
+    def _logs(self, name: str) -> list[Path]:
+        """Return the system's libvirtd's logs of a domain, the newest first; another libvirtd's are elsewhere."""
+        if self.connection.getURI() != _SYSTEM:
+            return []
+        return sorted(LOG_DIR.glob(f"{name}.log*"))
 
     def _domain(self, name: str) -> t.Any:
         """Return the ``libvirt.virDomain`` of that name, or None."""
@@ -395,8 +402,10 @@ class Kvm(Machine):
     ) -> None:
         self._remove_way_in(name, record)
         with_deadline(lambda: self._power_off(name), timeout_s, f"{name}: ending the domain")
-        for log in LOG_DIR.glob(f"{name}.log*"):
-            log.unlink(missing_ok=True)
+        for log in self._logs(name):
+            # Where we may only ask libvirtd, its logs are its own.
+            with contextlib.suppress(PermissionError):
+                log.unlink(missing_ok=True)
         domain = self._domain(name)
         if domain is None:
             return

@@ -126,7 +126,8 @@ def moved(stage: Stage) -> t.Iterator[Figure]:
                 stage.backend.move(spec.name, pool.destination, _MOVE_S * stage.factor)
             except NotPossible as error:
                 refusal = error.message
-                _lay_ready_anew(pool, spec)
+                if stage.backend.own_kernel:
+                    _lay_ready_anew(pool, spec)
                 began = time.monotonic()
                 stage.backend.destroy(spec.name, session.DESTROY_S * stage.factor)
                 pool.on_peer(

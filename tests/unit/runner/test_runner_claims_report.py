@@ -206,13 +206,21 @@ def test_what_bare_has_no_figure_in_is_shown_as_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "unit", "said"),
-    [(1.0, "yes/no", "yes"), (0.0, "yes/no", "no"), (0.5, "yes/no", "0.5000"), (1.0, "s", "1.000")],
+    ("median", "least", "most", "unit", "said"),
+    [
+        (1.0, 1.0, 1.0, "yes/no", "yes"),
+        (0.0, 0.0, 0.0, "yes/no", "no"),
+        # The median of four times yes and once no is yes.
+        (1.0, 0.0, 1.0, "yes/no", "yes and no"),
+        (1.0, 1.0, 1.0, "s", "1.000"),
+        (None, None, None, "yes/no", words.NO_VALUE),
+    ],
 )
-def test_an_answer_is_a_word_where_all_blocks_gave_the_same(
-    value: float, unit: str, said: str
+def test_an_answer_is_one_word_where_all_blocks_gave_the_same(
+    median: float | None, least: float | None, most: float | None, unit: str, said: str
 ) -> None:
-    assert words.median(value, unit) == said
+    assert words.median({"median": median, "min": least, "max": most}, unit) == said
+    assert words.median(None, unit) == words.NO_VALUE
 
 
 def test_what_measures_several_things_is_headed_by_each() -> None:

@@ -104,10 +104,12 @@ def test_what_qemu_said_is_read_and_goes_with_the_instance(
     (tmp_path / "qemu").mkdir()
     mine, other = tmp_path / "qemu/vc-node.log", tmp_path / "qemu/vc-node-2.log"
     backend.create(SPEC, 10)
-    assert backend.last_words(SPEC.name) == ""
     lines = [f"line {number}" for number in range(9)]
     for path in (mine, other):
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    # Another libvirtd's domain of that name is none of ours.
+    assert backend.last_words(SPEC.name) == ""
+    monkeypatch.setattr(kvm, "_SYSTEM", backend.connection.getURI())
     # A guest without a word of its own.
     assert backend.last_words(SPEC.name).splitlines() == lines[-5:]
     # What a system says of itself is looked for on its console alone.
