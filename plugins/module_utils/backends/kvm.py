@@ -59,7 +59,6 @@ LIBVIRT_MISSING = (
 # Where libvirt's system daemon keeps what runs.
 _RUN = Path("/run/libvirt/qemu")
 LOG_DIR = Path("/var/log/libvirt/qemu")
-_SYSTEM = "qemu:///system"
 
 
 @contextlib.contextmanager
@@ -235,7 +234,7 @@ class Kvm(Machine):
 
     def _logs(self, name: str) -> list[Path]:
         """Return the system's libvirtd's logs of a domain, the newest first; another libvirtd's are elsewhere."""
-        if self.connection.getURI() != _SYSTEM:
+        if self.uri != kvm_xml.DEFAULT_URI:
             return []
         return sorted(LOG_DIR.glob(f"{name}.log*"))
 

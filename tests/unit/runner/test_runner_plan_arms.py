@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import typing as t
 from pathlib import Path
 
 import pytest
@@ -51,15 +52,18 @@ PLAYBOOK = """
           asked: "{{{{ item.1 }}}}"
           arms: "{{{{ __measure_own_arms }}}}"
       loop: {cases}
+    - ansible.builtin.debug:
+        msg: "PEERS={{{{ __measure_peer_of | dict2items | rejectattr('value', 'eq', '') | items2dict | to_json }}}}"
 """
+PEERS = {"docker_peers": ("three",), "kvm_peers": ("three",), "xen_peers": ("four",)}
 
 
 @pytest.fixture(scope="module")
-def said_by_the_role(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[tuple[str, str]]]:
+def output(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("arms")
     cases = [[name, list(asked)] for name in PROFILES for asked in ASKED]
     (folder / "play.yml").write_text(PLAYBOOK.format(root=ROOT, cases=json.dumps(cases)))
-    lines = [line for group, hosts in GROUPS.items() for line in (f"[{group}]", *hosts)]
+    lines = [line for group, hosts in (GROUPS | PEERS).items() for line in (f"[{group}]", *hosts)]
     (folder / "hosts").write_text("\n".join(lines) + "\n")
     done = subprocess.run(
         [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "hosts", "play.yml"],
@@ -72,16 +76,34 @@ def said_by_the_role(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    found: dict[str, set[tuple[str, str]]] = {}
+    return done.stdout
+
+
+def said(output: str, word: str) -> list[dict[str, t.Any]]:
     decoder = json.JSONDecoder()
-    for line in done.stdout.splitlines():
-        if '"msg": "ARMS=' not in line:
-            continue
-        text = decoder.decode("{" + line.strip() + "}")["msg"].removeprefix("ARMS=")
-        said = json.loads(text)
-        key = f"{said['profile']} {','.join(said['asked'])}"
-        found.setdefault(key, set()).update((arm, said["host"]) for arm in said["arms"])
+    texts = [
+        decoder.decode("{" + line.strip() + "}")["msg"]
+        for line in output.splitlines()
+        if f'"msg": "{word}=' in line
+    ]
+    return [json.loads(text.removeprefix(f"{word}=")) for text in texts]
+
+
+@pytest.fixture(scope="module")
+def said_by_the_role(output: str) -> dict[str, set[tuple[str, str]]]:
+    found: dict[str, set[tuple[str, str]]] = {}
+    for each in said(output, "ARMS"):
+        key = f"{each['profile']} {','.join(each['asked'])}"
+        found.setdefault(key, set()).update((arm, each["host"]) for arm in each["arms"])
     return found
+
+
+def test_every_arm_that_can_move_has_its_technology_s_second_host(output: str) -> None:
+    types = [arm for arm in ARMS_OF_GROUP["xen_hosts"] if arm in ("xen-pv", "xen-pvh", "xen-hvm")]
+    assert said(output, "PEERS") == [
+        {"docker": "three", "kvm": "three"},
+        dict.fromkeys(types, "four"),
+    ]
 
 
 @pytest.mark.parametrize("asked", ASKED)

@@ -109,7 +109,7 @@ def test_what_qemu_said_is_read_and_goes_with_the_instance(
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     # Another libvirtd's domain of that name is none of ours.
     assert backend.last_words(SPEC.name) == ""
-    monkeypatch.setattr(kvm, "_SYSTEM", backend.connection.getURI())
+    monkeypatch.setattr(kvm.kvm_xml, "DEFAULT_URI", backend.uri)
     # A guest without a word of its own.
     assert backend.last_words(SPEC.name).splitlines() == lines[-5:]
     # What a system says of itself is looked for on its console alone.
