@@ -12,28 +12,34 @@ import dataclasses
 import glob
 import os
 import re
-import tempfile
 
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
-from ansible_collections.vcompare.lab.plugins.module_utils.lab import command
+from ansible_collections.vcompare.lab.plugins.module_utils.lab import command, release_files
 
 # What decides how packages are fetched and trusted. The rest of a machine's apt
 # configuration (hooks, recommendations, languages) must not shape an image.
 _OPTIONS = re.compile(
     r"^(Acquire::(?!Changelogs|CompressionTypes|IndexTargets|Languages)|APT::Authentication::)"
 )
-_HELPER = "/usr/lib/apt/apt-helper"
-_POCKETS = ("", "-updates", "-security", "/updates")
+# Debian's own parts of a release, by the Codename of each; backports and proposed updates are not among them.
+_POCKETS = ("", "-updates", "-security")
+# What an entry says of other architectures, languages and indexes is of no use to an image.
+_NOT_KEPT = ("arch", "lang", "target")
 
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """One archive: where packages of one suite come from."""
+    """One archive: where packages of one suite come from.
+
+    :param suite: as apt's sources name it (``bookworm``, ``stable``).
+    :param codename: what its Release file says of that; empty while nothing was asked.
+    """
 
     uri: str
     suite: str
     components: tuple[str, ...]
     options: tuple[tuple[str, str], ...] = ()
+    codename: str = ""
 
     def line(self) -> str:
         """One line of a sources.list."""
@@ -60,28 +66,31 @@ def codename(os_release: str = "/etc/os-release") -> str:
     return values["VERSION_CODENAME"]
 
 
-def sources(release: str, folder: str = "/etc/apt", own: str | None = None) -> list[Source]:
-    """The archives of ``release`` that this machine uses, first named first.
+def sources(release: str, own: str | None = None) -> list[Source]:
+    """The archives of Debian's ``release`` that this machine uses, first named first.
 
     Where it has none for that release, those of its own release with the other's name: a mirror of Debian has all
     releases side by side.
 
     :param own: this machine's release; None to look.
-    :raises VcompareError: there are none.
+    :raises VcompareError: there are none; with what the archives that it has say of themselves.
     """
-    found = _known(folder)
-    ours = _of_release(found, release)
+    entries = list(dict.fromkeys(_known()))
+    said = release_files.known(entries)
+    ours = _of_release(entries, said, release)
     if not ours:
         own = codename_or_nothing() if own is None else own
         ours = [
-            dataclasses.replace(source, suite=release + source.suite.removeprefix(own))
-            for source in (_of_release(found, own) if own else [])
+            dataclasses.replace(source, suite=pocket, codename=pocket)
+            for source in (_of_release(entries, said, own) if own else [])
+            for pocket in [release + source.codename[len(own) :]]
         ]
-    if not any(source.suite == release for source in ours):
+    if not any(source.codename == release for source in ours):
         raise VcompareError(
-            f"apt on this machine has no source for Debian {release} "
-            f"(looked in {folder}/sources.list and sources.list.d).",
-            "Add the mirror that this machine shall use to /etc/apt, or choose the release that it has.",
+            f"apt on this machine has no archive of Debian {release}.",
+            f"Add Debian's mirror that this machine shall use to /etc/apt (its Release file says Origin Debian and "
+            f"Codename {release}), or choose the release that it has.",
+            "\n".join(f"{line}: {found}" for line, found in said.items()),
         )
     return ours
 
@@ -94,20 +103,37 @@ def codename_or_nothing() -> str:
         return ""
 
 
-def _of_release(found: list[Source], release: str) -> list[Source]:
+def _of_release(
+    entries: list[Source], said: dict[str, release_files.Release], release: str
+) -> list[Source]:
+    """Debian's own among the entries, each with its codename."""
     wanted = {release + pocket for pocket in _POCKETS}
-    # A third party may call its suite like the release; Debian's own are those with "main".
-    ours = [source for source in found if source.suite in wanted and "main" in source.components]
-    return list(dict.fromkeys(dataclasses.replace(source, components=("main",)) for source in ours))
+    found = []
+    for entry in entries:
+        about = said.get(entry.line(), release_files.Release())
+        if about.origin == "Debian" and about.codename.lower() in wanted:
+            found.append(
+                dataclasses.replace(entry, components=("main",), codename=about.codename.lower())
+            )
+    return list(dict.fromkeys(found))
 
 
-def _known(folder: str) -> list[Source]:
-    """All sources of this machine."""
+def _known() -> list[Source]:
+    """All sources of this machine, from where apt reads them."""
+    places = command.run(
+        [
+            "apt-config",
+            "shell",
+            "LIST",
+            "Dir::Etc::sourcelist/f",
+            "PARTS",
+            "Dir::Etc::sourceparts/d",
+        ],
+        "asking apt for its folders",
+    )
+    place = dict(re.findall(r"^(\w+)='(.*)'$", places, re.MULTILINE))
     found: list[Source] = []
-    for path in [
-        os.path.join(folder, "sources.list"),
-        *sorted(glob.glob(os.path.join(folder, "sources.list.d", "*"))),
-    ]:
+    for path in [place["LIST"], *sorted(glob.glob(os.path.join(place["PARTS"], "*")))]:
         if not os.path.isfile(path):
             continue
         with open(path, encoding="utf-8", errors="replace") as text:
@@ -119,21 +145,20 @@ def _known(folder: str) -> list[Source]:
 
 
 def require_mirror(found: list[Source], release: str) -> None:
-    """Fetch the release file of each archive of ``release`` itself, the way apt fetches.
+    """Fetch the release file of each archive of ``release``, the way apt fetches, and check that it is Debian's.
 
-    :raises VcompareError: one could not be fetched; with apt's own words.
+    :raises VcompareError: one could not be fetched (with apt's own words), or is another release by now.
     """
+    said, error = release_files.fetched(found)
+    if error is not None:
+        raise error
     for source in found:
-        if source.suite != release:
-            continue
-        url = f"{source.uri.rstrip('/')}/dists/{release}/InRelease"
-        with tempfile.TemporaryDirectory() as folder:
-            command.run(
-                [_HELPER, "-o", "Acquire::Retries=1", "download-file", url, f"{folder}/InRelease"],
-                f"asking the package mirror {source.uri}",
-                remedy="See that apt works on this machine (apt-get update): its mirrors and proxies "
-                "are used as they are.",
-                timeout_s=120,
+        about = said.get(source.line(), release_files.Release())
+        if (about.origin, about.codename.lower()) != ("Debian", source.codename):
+            raise VcompareError(
+                f"{source.uri} {source.suite} is not Debian's {source.codename}, which an image of Debian {release} "
+                f"needs; its Release file says: {about}.",
+                f"Name the suite {source.codename} in /etc/apt, and run apt-get update.",
             )
 
 
@@ -146,7 +171,7 @@ def parse_lines(text: str) -> list[Source]:
             options = tuple(
                 (key, value)
                 for key, _sep, value in (word.partition("=") for word in (match[1] or "").split())
-                if value
+                if value and key not in _NOT_KEPT
             )
             found.append(Source(match[2], match[3], tuple(match[4].split()), options))
     return found
