@@ -18,7 +18,7 @@ import time
 import typing as t
 from collections.abc import Callable
 
-from ansible_collections.vcompare.lab.plugins.module_utils import boot_probe, kvm_ioctl
+from ansible_collections.vcompare.lab.plugins.module_utils import boot_probe, emulator, kvm_ioctl
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
 
 RUNGS = (
@@ -32,13 +32,6 @@ RUNGS = (
 )
 # What a node needs hardware for inside itself.
 NESTING_ARMS = ("kvm", "xen-pvh", "xen-hvm")
-# What an emulated CPU goes without, in nodes and where their speed is proven. With SMAP, a Xen dom0
-# crashes in early boot. The exit of RDTSCP has the wrong code, and Xen, which intercepts it for its PVH
-# and HVM guests, ends them. Page tables of five levels only make each walk of an emulated guest's guest
-# longer; no node has the memory that they are for. ERMS promises that REP MOVSB and STOSB are fast, which an emulator
-# that goes byte by byte does not keep: kernel and C library then clear and copy pages in 4,096 steps instead of 512.
-TCG_DISABLED = ("smap", "rdtscp", "la57", "erms")
-TCG_CPU = ",".join(["max", *(f"-{feature}" for feature in TCG_DISABLED)])
 TCG_ACCEL = "tcg,thread=multi,tb-size=512"
 # With arch-capabilities, QEMU aborts where KVM can't set that register (MSR 0x10a).
 KVM_CPUS = ("host", "host,-arch-capabilities")
@@ -69,6 +62,7 @@ class Surroundings:
     architecture: Callable[[], str] = platform.machine
     open_kvm: Callable[[str], kvm_ioctl.Kvm] = kvm_ioctl.Kvm
     boot: Callable[[boot_probe.Machine, str, str, float], boot_probe.Boot] = boot_probe.boot
+    qemu_version: Callable[[str], emulator.Version] = emulator.version
 
     @property
     def device(self) -> pathlib.Path:
@@ -242,7 +236,8 @@ class Ladder:
         if machine is None:
             return None, "not tried: no kernel and initrd were given"
         machine.check()
-        tcg = self._around.boot(machine, TCG_ACCEL, TCG_CPU, self._timeout_s)
+        cpu = emulator.cpu(self._around.qemu_version(machine.qemu))
+        tcg = self._around.boot(machine, TCG_ACCEL, cpu, self._timeout_s)
         if not tcg.reached:
             raise VcompareError(
                 f"The lab's kernel {machine.kernel} did not reach user space under TCG:"

@@ -182,6 +182,7 @@ import os
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vcompare.lab.plugins.module_utils import emulator
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
 from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import LEAST_NODES, Lab
 from ansible_collections.vcompare.lab.plugins.module_utils.lab.nodes import NestedLab, Settings
@@ -216,6 +217,10 @@ def _act(lab: NestedLab, params: dict[str, t.Any]) -> bool:
             provision_key=params["provision_key"],
             uri=lab.uri,
             nodes=lab.lab.count,
+            # What is only checked needs nothing installed.
+            qemu_version=emulator.version()
+            if params["accel"] == "tcg" and params["state"] == "present"
+            else (),
         )
         if params["state"] == "checked":
             built = os.path.isdir(lab.lab.images) and any(

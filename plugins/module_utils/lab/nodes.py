@@ -20,7 +20,7 @@ import subprocess
 import time
 import typing as t
 
-from ansible_collections.vcompare.lab.plugins.module_utils.acceleration import TCG_DISABLED
+from ansible_collections.vcompare.lab.plugins.module_utils import emulator
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.kvm import Kvm
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.process import (
     last_lines,
@@ -64,6 +64,7 @@ class Settings:
     :param guest_image: folder of the guest image; its two read-only disks are attached.
     :param provision_key: changes when what provisioning does changes; a snapshot of another key is not used.
     :param outbound: whether nodes may reach other machines.
+    :param qemu_version: version of QEMU, by which features of an emulated CPU are masked.
     """
 
     accel: str
@@ -76,17 +77,21 @@ class Settings:
     provision_key: str = ""
     uri: str = ""
     nodes: int = LEAST_NODES
+    qemu_version: emulator.Version = ()
 
     def fingerprint(self) -> str:
         """The same for labs that are the same machines."""
         values = {**dataclasses.asdict(self), "boot_timeout_s": 0}
         values["node_image"] = os.path.basename(self.node_image)
         values["guest_image"] = os.path.basename(self.guest_image)
+        del values["qemu_version"]
         # A snapshot of a machine with another CPU is no place to start from.
         if self.nodes == LEAST_NODES:
             # As it was before there were labs of more.
             del values["nodes"]
-        values["emulated"] = [*TCG_DISABLED, _TCG_CACHE_MIB] if self.accel == "tcg" else []
+        values["emulated"] = (
+            [*emulator.masked(self.qemu_version), _TCG_CACHE_MIB] if self.accel == "tcg" else []
+        )
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -421,7 +426,7 @@ class NestedLab:
             options |= {
                 "domain_type": "qemu",
                 "cpu_mode": "maximum",
-                "cpu_disabled_features": list(TCG_DISABLED),
+                "cpu_disabled_features": list(emulator.masked(settings.qemu_version)),
             }
             options["tcg_tb_size_mib"] = _TCG_CACHE_MIB
         card = self.lab.pair_card(node)

@@ -10,11 +10,13 @@ import typing as t
 from collections.abc import Callable
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils import acceleration, boot_probe
+from ansible_collections.vcompare.lab.plugins.module_utils import acceleration, boot_probe, emulator
 from ansible_collections.vcompare.lab.plugins.module_utils.acceleration import Ladder, decide
 from ansible_collections.vcompare.lab.plugins.module_utils.boot_probe import Boot, Machine
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
 from ansible_collections.vcompare.lab.plugins.module_utils.kvm_ioctl import KvmError
+
+TCG_CPU = emulator.cpu((10, 0))
 
 Make = Callable[..., Machine]
 
@@ -52,7 +54,7 @@ class Host:
         self.kvm = FakeKvm()
         self.open_errors: list[Exception] = []
         self.boots: dict[str, Boot] = {
-            acceleration.TCG_CPU: Boot(True, 6.0, ""),
+            TCG_CPU: Boot(True, 6.0, ""),
             "host": Boot(True, 1.0, ""),
         }
         self.asked: list[tuple[str, str, float]] = []
@@ -80,6 +82,7 @@ class Host:
             architecture=lambda: self.architecture,
             open_kvm=t.cast(t.Any, open_kvm),
             boot=boot,
+            qemu_version=lambda _program: (10, 0),
         )
 
     def judge(
@@ -115,7 +118,7 @@ def test_everything_holds(host: Host, lab: Machine) -> None:
     assert result["refused_arms"] == []
     # TCG first, and what it took is the deadline under KVM.
     assert [(cpu, deadline) for _accel, cpu, deadline in host.asked] == [
-        (acceleration.TCG_CPU, 60),
+        (TCG_CPU, 60),
         ("host", 6.0),
     ]
 
@@ -147,7 +150,7 @@ def test_kvm_that_crawls_is_refused(host: Host, lab: Machine) -> None:
 
 
 def test_kvm_as_slow_as_tcg_is_refused(host: Host, lab: Machine) -> None:
-    host.boots[acceleration.TCG_CPU] = Boot(True, 2.0, "")
+    host.boots[TCG_CPU] = Boot(True, 2.0, "")
     host.boots["host"] = Boot(True, 2.0, "user space after 2.0 s")
     result = host.judge(lab)
     assert result["accel"] == "tcg"
@@ -205,7 +208,7 @@ def test_device_is_let_go(host: Host, lab: Machine) -> None:
     before = FakeKvm.closed
     host.judge(lab)
     assert FakeKvm.closed == before + 1
-    host.boots[acceleration.TCG_CPU] = Boot(False, 60, "no user space")
+    host.boots[TCG_CPU] = Boot(False, 60, "no user space")
     with pytest.raises(VcompareError):
         host.judge(lab)
     assert FakeKvm.closed == before + 2
@@ -221,7 +224,7 @@ def test_without_a_kernel_nothing_is_proven(host: Host) -> None:
 
 
 def test_kernel_that_fails_under_tcg_is_an_error(host: Host, lab: Machine) -> None:
-    host.boots[acceleration.TCG_CPU] = Boot(False, 60, "no user space", console="Oops")
+    host.boots[TCG_CPU] = Boot(False, 60, "no user space", console="Oops")
     with pytest.raises(VcompareError, match="under TCG") as error:
         host.judge(lab)
     assert "Oops" in error.value.evidence
