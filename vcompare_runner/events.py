@@ -14,6 +14,8 @@ import re
 import typing as t
 
 MEASURE_ACTIONS = frozenset({"vcompare.lab.measure", "measure"})
+# plugins/plugin_utils/notice.py has the same.
+NOTICE_MARK = "vcompare: "
 NEXT_ACTIONS = frozenset({"vcompare.lab.measure_next", "measure_next"})
 
 Event = t.Mapping[str, t.Any]
@@ -93,6 +95,7 @@ class RunState:
         self.failures: list[Failure] = []
         self.results: dict[str, t.Any] = {}
         self.messages: list[str] = []
+        self.notices: list[str] = []
         self.now = 0.0
         self._measuring_since: float | None = None
         self._last_measured = 0.0
@@ -159,6 +162,8 @@ class RunState:
             text := plain_text(event.get("stdout"))
         ):
             self.messages.append(text)
+            if text.startswith(NOTICE_MARK):
+                self.notices.append(text.removeprefix(NOTICE_MARK))
 
     def _on_playbook_on_play_start(self, data: Event) -> None:
         name, _colon, text = str(data.get("name") or data.get("play") or "").partition(":")

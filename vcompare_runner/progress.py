@@ -126,6 +126,7 @@ class PlainProgress:
         self._stages = 0
         self._blocks: set[tuple[str, int]] = set()
         self._failures = 0
+        self._notices = 0
 
     def __enter__(self) -> PlainProgress:
         return self
@@ -151,6 +152,9 @@ class PlainProgress:
             if key not in self._blocks:
                 self._blocks.add(key)
                 self._line(now, block_words(block, self.state, now))
+        for text in self.state.notices[self._notices :]:
+            self._line(now, text)
+        self._notices = len(self.state.notices)
         for failure in self.state.failures[self._failures :]:
             self._line(
                 now, f"failed on {failure.host}: {failure.task}: {failure.message.splitlines()[0]}"
@@ -207,6 +211,7 @@ class LiveProgress:
             "dots" if self._console.encoding.startswith("utf") else "line"
         )
         self._failures = 0
+        self._notices = 0
 
     def __enter__(self) -> LiveProgress:
         self._live.start()
@@ -218,6 +223,9 @@ class LiveProgress:
     def event(self, event: Event) -> None:
         """Take in one event; the picture is drawn from the state by a thread of rich."""
         self.state.feed(event)
+        for text in self.state.notices[self._notices :]:
+            self.say(text)
+        self._notices = len(self.state.notices)
         for failure in self.state.failures[self._failures :]:
             first = failure.message.splitlines()[0]
             self._console.print(
