@@ -36,19 +36,25 @@ def drop(switch: Path = _DROP) -> None:
 
 def cached_mib(meminfo: Path = _MEMINFO) -> float:
     """Return how much of its disks the host has in memory, in MiB: files and blocks."""
-    found = _numbers(meminfo)
-    return (found["Cached"] - found.get("Shmem", 0) + found["Buffers"]) / 1024
+    found = _numbers(meminfo, "Cached", "Shmem", "Buffers")
+    return (found["Cached"] - found["Shmem"] + found["Buffers"]) / 1024
 
 
 def read_mib(vmstat: Path = _VMSTAT) -> float:
     """Return how much was read from block devices since the host's boot, in MiB."""
-    return _numbers(vmstat)["pgpgin"] / 1024
+    return _numbers(vmstat, "pgpgin")["pgpgin"] / 1024
 
 
-def _numbers(path: Path) -> dict[str, int]:
-    """Return what a file of names and numbers says; sizes are in KiB."""
+def _numbers(path: Path, *wanted: str) -> dict[str, int]:
+    """Return what a file of names and numbers says; sizes are in KiB.
+
+    :raises BackendError: it can't be read, or lacks one that is wanted.
+    """
     try:
         pairs = (line.split() for line in path.read_text(encoding="ascii").splitlines())
-        return {words[0].rstrip(":"): int(words[1]) for words in pairs if len(words) > 1}
+        found = {words[0].rstrip(":"): int(words[1]) for words in pairs if len(words) > 1}
     except (OSError, ValueError) as error:
         raise BackendError(f"{path} can't be read: {error}") from None
+    if lacking := [name for name in wanted if name not in found]:
+        raise BackendError(f"{path} does not say {', '.join(lacking)}")
+    return found

@@ -9,6 +9,7 @@ import dataclasses
 import io
 import json
 import os
+import re
 import signal
 import tarfile
 import time
@@ -98,6 +99,53 @@ def _member(archive: tarfile.TarFile, name: str) -> t.Any:
         raise KeyError(name)
     with handle:
         return json.load(handle)
+
+
+def layer_folders(found: t.Mapping[str, t.Any], proc: str = "/proc") -> list[str]:
+    """Return the folders of the host with a container's writable layer.
+
+    From what the daemon says of its storage driver; with containerd's image store, which has none, from the mount that
+    is the container's root, where the snapshotter is one of overlayfs.
+
+    :param found: what ``docker inspect`` says.
+    :raises NotPossible: neither names folders that are here, so that the layer's size can't be measured.
+    """
+    data = (found.get("GraphDriver") or {}).get("Data") or {}
+    named = [data.get("UpperDir"), data.get("WorkDir")]
+    if not all(named):
+        named = _mounted_layer(int((found.get("State") or {}).get("Pid") or 0), proc)
+    folders = [str(path) for path in named if path and os.path.isdir(path)]
+    if len(folders) < len(named) or not folders:
+        snapshot = ((found.get("Storage") or {}).get("RootFS") or {}).get("Snapshot") or {}
+        driver = (found.get("GraphDriver") or {}).get("Name") or snapshot.get("Name")
+        raise NotPossible(
+            f"the storage driver {driver or 'that Docker uses'} does not say where on this host a container's writable "
+            "layer is"
+        )
+    return folders
+
+
+def _mounted_layer(pid: int, proc: str) -> list[str]:
+    """Return the upper and the work folder of the overlay that is a process's root; none where it is another mount."""
+    try:
+        lines = (
+            Path(proc, str(pid), "mountinfo").read_text(encoding="utf-8").splitlines()
+            if pid
+            else []
+        )
+    except OSError:
+        return []
+    for words in map(str.split, lines):
+        kind = words.index("-") if "-" in words else 0
+        if kind and words[4] == "/" and words[kind + 1] == "overlay":
+            options = dict(word.partition("=")[::2] for word in words[-1].split(","))
+            return [_unescaped(options[key]) for key in ("upperdir", "workdir") if key in options]
+    return []
+
+
+def _unescaped(text: str) -> str:
+    """Return a path as it is: mountinfo writes blanks as octal numbers (proc_pid_mountinfo(5))."""
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
 
 
 def _kill_tree(pid: int) -> None:
@@ -308,14 +356,9 @@ class Docker(Base):
         found = self._inspect(name)
         if found is None:
             raise BackendError(f"docker: there is no {name}")
-        layers = (found.get("GraphDriver") or {}).get("Data") or {}
         # The folder with its configuration and log, its layer, and what overlayfs needs beside that.
-        own = [
-            os.path.dirname(found["ResolvConfPath"]),
-            layers.get("UpperDir"),
-            layers.get("WorkDir"),
-        ]
-        return [*super().files(name), *(path for path in own if path)]
+        own = [os.path.dirname(found["ResolvConfPath"]), *layer_folders(found)]
+        return [*super().files(name), *own]
 
     def versions(self, spec: InstanceSpec, names: t.Sequence[str]) -> Versions:
         """Return what keeps versions of a container's own layer."""

@@ -88,7 +88,13 @@ class DockerVersions(_Images):
             found = self.docker.client().inspect_image(reference)
             upper = ((found.get("GraphDriver") or {}).get("Data") or {}).get("UpperDir")
             if not upper or not os.path.isdir(upper):
-                return int(self.docker.client().history(reference)[0]["Size"])
+                said = self.docker.client().history(reference)[0].get("Size")
+                # A layer that was committed holds something; containerd's image store may not say how much.
+                if not said:
+                    raise NotPossible(
+                        f"Docker does not say how large the topmost layer of {reference} is"
+                    )
+                return int(said)
         return sum(
             os.lstat(os.path.join(folder, name)).st_blocks * 512
             for folder, folders, files in os.walk(os.path.dirname(upper))

@@ -59,11 +59,11 @@ class Frame:
         self.argv = ["/usr/bin/env", "-i", *ENVIRONMENT]
         self.argv += ["/bin/sh", "-c", _FRAME, self.token, *argv]
         self._stamp = re.compile(
-            rb"\036vc:" + self.token.encode() + rb":(begin|end):([0-9.]*):([0-9]*)\036"
+            rb"\036vc:" + self.token.encode() + rb":(begin|end):([0-9.]*):([0-9]+)\036"
         )
         self._stdout = bytearray()
         self._stderr = bytearray()
-        self._heard: dict[str, tuple[float, float, int]] = {}
+        self._heard: dict[str, tuple[float, float | None, int]] = {}
 
     def feed(self, stdout: bytes, stderr: bytes, now: float) -> None:
         """Take in what arrived.
@@ -81,7 +81,11 @@ class Frame:
             match = self._stamp.search(self._stderr, start)
             found = match is not None
             if match:
-                self._heard[match[1].decode()] = (now, float(match[2] or 0), int(match[3] or 0))
+                self._heard[match[1].decode()] = (
+                    now,
+                    float(match[2]) if match[2] else None,
+                    int(match[3]),
+                )
                 del self._stderr[match.start() : match.end()]
 
     @property
@@ -117,6 +121,11 @@ class Frame:
                 evidence="\n".join(self.stderr.splitlines()[-20:]),
             )
         begin, end = self._heard["begin"], self._heard["end"]
+        if begin[1] is None or end[1] is None:
+            raise BackendError(
+                f"{name}: its clock can't be read (/proc/uptime)",
+                remedy="See that /proc is mounted in the instance.",
+            )
         return Result(
             rc=end[2],
             stdout=self._stdout.decode(errors="replace"),

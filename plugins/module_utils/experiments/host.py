@@ -133,16 +133,30 @@ def proportional_mib(processes: t.Iterable[Process], *fields: str) -> float:
     """Return the memory of processes, each shared page divided by who shares it; kernel threads have none.
 
     :param fields: of ``smaps_rollup``; all of it (``Pss``) when none is named.
+    :raises BackendError: the kernel does not say it of a process that is there.
     """
     wanted = {f"{field}:" for field in fields or ("Pss",)}
     total_kib = 0
     for process in processes:
+        folder = _PROC / str(process.pid)
         try:
-            text = (_PROC / str(process.pid) / "smaps_rollup").read_text(encoding="ascii")
-        except OSError:
-            continue
-        words = (line.split() for line in text.splitlines())
-        total_kib += sum(int(line[1]) for line in words if line and line[0] in wanted)
+            text = (folder / "smaps_rollup").read_text(encoding="ascii")
+        except ProcessLookupError:
+            continue  # a thread of the kernel, or it ended in the meantime
+        except OSError as error:
+            if not folder.exists():
+                continue
+            raise BackendError(
+                f"the memory of process {process.pid} ({process.name}) can't be read: {error}"
+            ) from None
+        found = {
+            line[0]: int(line[1]) for line in map(str.split, text.splitlines()) if line[0] in wanted
+        }
+        if lacking := sorted(wanted - found.keys()):
+            raise BackendError(
+                f"this kernel does not say {', '.join(lacking)} of a process (smaps_rollup)"
+            )
+        total_kib += sum(found.values())
     return total_kib / 1024
 
 
@@ -198,9 +212,14 @@ def cost(before: State, now: State) -> Cost:
 
 
 def allocated_kib(paths: t.Iterable[str]) -> float:
-    """Return the disk space that files and folders take, as it is allocated; what isn't there takes none."""
+    """Return the disk space that files and folders take, as it is allocated.
+
+    :raises BackendError: one of them is not there; what goes inside a folder meanwhile takes none.
+    """
     total = 0
     for path in paths:
+        if not os.path.lexists(path):
+            raise BackendError(f"{path} is not there, so that its size can't be measured")
         for folder, _folders, files in os.walk(path):
             for entry in [folder, *(os.path.join(folder, name) for name in files)]:
                 try:

@@ -75,11 +75,17 @@ def ten(stage: Stage) -> t.Iterator[Figure]:
     time.sleep(_SETTLED_S)
     cost = host.cost(before, host.state())
     yield Figure(MEMORY, cost.mib, f"of ten: {cost.text}")
-    paths = [path for _app, spec in members for path in stage.backend.files(spec.name)]
-    yield Figure(DISK, host.allocated_kib(paths), f"in {', '.join(paths)}")
+    unknown = None
+    try:
+        paths = [path for _app, spec in members for path in stage.backend.files(spec.name)]
+        yield Figure(DISK, host.allocated_kib(paths), f"in {', '.join(paths)}")
+    except NotPossible as error:
+        unknown = error
     yield from _driven(stage, members)
     for _application, spec in members:
         stage.gone(spec)
+    if unknown is not None:
+        raise unknown
 
 
 def _made(stage: Stage, specs: t.Sequence[InstanceSpec]) -> list[float]:
