@@ -111,7 +111,7 @@ def layer_folders(found: t.Mapping[str, t.Any], proc: str = "/proc") -> list[str
     :raises NotPossible: neither names folders that are here, so that the layer's size can't be measured.
     """
     data = (found.get("GraphDriver") or {}).get("Data") or {}
-    named = [data.get("UpperDir"), data.get("WorkDir")]
+    named: t.Sequence[str | None] = [data.get("UpperDir"), data.get("WorkDir")]
     if not all(named):
         named = _mounted_layer(int((found.get("State") or {}).get("Pid") or 0), proc)
     folders = [str(path) for path in named if path and os.path.isdir(path)]
