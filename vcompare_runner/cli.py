@@ -81,12 +81,12 @@ Nodes = t.Annotated[
     int | None,
     typer.Option(
         "--nodes",
-        metavar="2|3|4",
+        metavar="1|2|3|4",
         help=(
-            "Nodes of the nested lab: 3 with a second host of Docker and KVM, 4 with one of Xen, too (scenario "
-            "pool)."
+            "Nodes of the nested lab: 1 without Xen, 3 with a second host of Docker and KVM, 4 with one of Xen, too "
+            "(scenario pool)."
         ),
-        show_default="2",
+        show_default="as many as the arms need",
     ),
 ]
 AsJson = t.Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]

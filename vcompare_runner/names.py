@@ -73,7 +73,7 @@ SUBSTRATE_WORDS: t.Mapping[str, str] = {
 ACCELERATIONS: tuple[str, ...] = ("auto", "kvm", "tcg")
 
 # How many nodes a nested lab can have; from the third on they are second hosts of the technologies.
-NODES: tuple[int, ...] = (2, 3, 4)
+NODES: tuple[int, ...] = (1, 2, 3, 4)
 
 
 def arm_order(arm: str) -> tuple[int, str]:

@@ -236,8 +236,8 @@ def check_nodes(nodes: int | None) -> int | None:
     if nodes is not None and nodes not in NODES:
         raise UsageError(
             f"--nodes: a lab of {nodes} nodes can't be made",
-            "take 2 (lab-linux and lab-xen), 3 (with lab-linux-2, a second host of Docker and KVM) or 4 (with "
-            "lab-xen-2, a second host of Xen, too)",
+            "take 1 (lab-linux), 2 (lab-linux and lab-xen), 3 (with lab-linux-2, a second host of Docker and KVM) "
+            "or 4 (with lab-xen-2, a second host of Xen, too)",
         )
     return nodes
 

@@ -147,11 +147,12 @@ def planned_arms(hosts: dict[str, t.Any]) -> list[dict[str, t.Any]]:
                 "arm": arm,
                 "host": host,
                 "substrate": each["substrate"],
-                "planned": bool(each["planned"]),
-                "reason": each.get("reason") or None,
+                "planned": bool(each["planned"]) and arm not in unsupported,
+                "reason": unsupported.get(arm) or each.get("reason") or None,
             }
             for host, each in hosts.items()
-            for arm in each["arms"]
+            for unsupported in [each.get("unsupported") or {}]
+            for arm in [*each["arms"], *unsupported]
         ]
     except (KeyError, TypeError) as error:
         raise AnsibleActionFail(

@@ -10,7 +10,7 @@ version_added: 0.1.0
 author:
   - The vcompare contributors (@vcompare)
 description:
-  - Gives the two nodes of a nested lab, C(lab-linux) (groups C(bare_hosts), C(docker_hosts), C(kvm_hosts)) and
+  - Gives the nodes of a nested lab, C(lab-linux) (groups C(bare_hosts), C(docker_hosts), C(kvm_hosts)) and
     C(lab-xen) (group C(xen_hosts)), and how they are reached.
   - With three or four nodes there is a second host of Docker and KVM, C(lab-linux-2) (groups C(docker_peers),
     C(kvm_peers)), and one of Xen, C(lab-xen-2) (group C(xen_peers)). Peers are not measured themselves.
@@ -34,9 +34,11 @@ options:
     type: path
   nodes:
     description:
-      - How many nodes the lab has, 2 to 4. The extra variable C(vcompare_nodes) goes before it.
+      - How many nodes the lab has, 1 to 4. The extra variable C(vcompare_nodes) goes before it.
+      - V(0) is as many as the arms need that the extra variable C(vcompare_arms) names. Without Xen's arms that is 1,
+        unless this machine has a lab of that name with more nodes already.
     type: int
-    default: 2
+    default: 0
   lab_server:
     description:
       - Name of the machine that carries the lab; other than V(localhost), nodes are reached through it.
@@ -59,6 +61,7 @@ plugin: vcompare.lab.nested
 lab: default
 """
 
+import json
 import typing as t
 
 from ansible.errors import AnsibleParserError
@@ -66,10 +69,11 @@ from ansible.plugins.inventory import BaseInventoryPlugin, Constructable
 from ansible.template import trust_as_template
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
 from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import (
-    LEAST_NODES,
+    DEFAULT_NODES,
     Lab,
     Node,
     default_home,
+    nodes_needed,
 )
 
 # Variables of roles whose tasks run on the lab server.
@@ -130,6 +134,23 @@ def connection(lab: Lab, node: Node, server: str) -> dict[str, t.Any]:
     }
 
 
+def _needed(lab: Lab, server: str, asked: t.Any) -> int:
+    """How many nodes are needed for the arms that were asked for.
+
+    What a lab on another machine has can't be seen from here, so that it is always a whole one.
+    """
+    if server != "localhost":
+        return DEFAULT_NODES
+    words = asked.split(",") if isinstance(asked, str) else asked or ()
+    arms = {str(word).strip() for word in words} - {""}
+    try:
+        with open(lab.state, encoding="utf-8") as text:
+            there = len(json.load(text)["nodes"])
+    except (OSError, ValueError, KeyError, TypeError):
+        there = 0
+    return nodes_needed(arms, there)
+
+
 class InventoryModule(BaseInventoryPlugin, Constructable):
     """Nodes of a nested lab, from its name."""
 
@@ -150,12 +171,13 @@ class InventoryModule(BaseInventoryPlugin, Constructable):
         nodes_asked = str(extra.get("vcompare_nodes") or self.get_option("nodes"))
         if not nodes_asked.isdecimal():
             raise AnsibleParserError(
-                f"vcompare_nodes: {nodes_asked!r} is no number of nodes. Take 2, 3 or 4."
+                f"vcompare_nodes: {nodes_asked!r} is not a number of nodes. Take 1, 2, 3 or 4."
             )
         try:
             # Keys and known hosts are the controller's; addresses follow from the lab server's home.
             lab = Lab(home, name)
-            there = Lab(str(self.get_option("lab_server_home") or home), name, int(nodes_asked))
+            count = int(nodes_asked) or _needed(lab, server, extra.get("vcompare_arms"))
+            there = Lab(str(self.get_option("lab_server_home") or home), name, count)
         except VcompareError as error:
             raise AnsibleParserError(error.text) from error
         for group in (
@@ -166,7 +188,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable):
             "podman_hosts",
             "kvm_hosts",
             "xen_hosts",
-            *(("docker_peers", "kvm_peers", "xen_peers") if there.count > LEAST_NODES else ()),
+            *(("docker_peers", "kvm_peers", "xen_peers") if there.count > DEFAULT_NODES else ()),
         ):
             inventory.add_group(group)
         if server == "localhost":

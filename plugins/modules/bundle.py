@@ -60,6 +60,7 @@ options:
       - The hosts of the run by name, each with its C(arms), its C(substrate), whether it is C(planned)
         to be measured, the C(reason) when it is not, and its C(facts); see
         M(vcompare.lab.host_facts).
+      - C(unsupported) are arms that the host was asked for and can't carry, each with the reason.
     type: dict
   lab:
     description:

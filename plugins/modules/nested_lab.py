@@ -184,7 +184,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vcompare.lab.plugins.module_utils import emulator
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
-from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import LEAST_NODES, Lab
+from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import DEFAULT_NODES, Lab
 from ansible_collections.vcompare.lab.plugins.module_utils.lab.nodes import NestedLab, Settings
 
 
@@ -276,9 +276,9 @@ def main() -> None:
     try:
         count = module.params["count"]
         if module.params["state"] in ("present", "checked"):
-            count = count or LEAST_NODES
+            count = count or DEFAULT_NODES
         lab = NestedLab(
-            Lab(module.params["home"], module.params["name"], count or LEAST_NODES),
+            Lab(module.params["home"], module.params["name"], count or DEFAULT_NODES),
             module.params["uri"] or "",
             count,
         )

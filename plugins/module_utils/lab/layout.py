@@ -15,9 +15,12 @@ import typing as t
 
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
 
-# A default lab has the first two; each further one stands beside the node whose name it begins with.
+# A default lab has the first two, one without Xen the first alone; each further one is the peer of the node whose name
+# it begins with.
 NODES = ("lab-linux", "lab-xen", "lab-linux-2", "lab-xen-2")
-LEAST_NODES = 2
+DEFAULT_NODES = 2
+# What needs the second node.
+XEN_ARMS = ("xen-dom0", "xen-pv", "xen-pvh", "xen-hvm", "docker-in-xen")
 SSH_PORT = 2222
 # Where QEMU takes the frames of the other node of a pair.
 PAIR_PORT = 2223
@@ -32,6 +35,16 @@ _PAIR_CARDS: t.Mapping[str, tuple[str, str]] = {
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,19}")
 # A home becomes part of options of ssh and QEMU, which have blanks, commas, quotes and % for themselves.
 _HOME = re.compile(r"/[\w./+@-]*")
+
+
+def nodes_needed(arms: t.Collection[str], there: int = 0) -> int:
+    """How many nodes a lab needs that is asked for these arms.
+
+    :param arms: empty for all.
+    :param there: how many nodes the lab has that is there; one that has more keeps them.
+    """
+    needed = DEFAULT_NODES if not arms or set(arms) & set(XEN_ARMS) else 1
+    return max(needed, min(there, DEFAULT_NODES))
 
 
 def default_home() -> str:
@@ -76,12 +89,12 @@ class Lab:
 
     :param home: absolute path of the home that it lies in.
     :param name: a letter, then letters, digits and dashes; 20 characters at most.
-    :param count: how many nodes it has: 2, or 3 or 4, whose further ones are peers of the first two.
+    :param count: how many nodes it has: 1 (without Xen), 2, or 3 or 4, whose further ones are peers of the others.
     """
 
     home: str
     name: str
-    count: int = LEAST_NODES
+    count: int = DEFAULT_NODES
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -100,10 +113,10 @@ class Lab:
                 "something else.",
                 "Take a path of letters, digits and / . _ + @ -.",
             )
-        if not LEAST_NODES <= self.count <= len(NODES):
+        if not 1 <= self.count <= len(NODES):
             raise VcompareError(
                 f"A lab of {self.count} nodes (vcompare_nodes, --nodes) can't be made.",
-                "Take 2 (lab-linux and lab-xen), 3 (with lab-linux-2, a second host of Docker and KVM) or "
+                "Take 1 (lab-linux), 2 (lab-linux and lab-xen), 3 (with lab-linux-2, a second host of Docker and KVM) or "
                 "4 (with lab-xen-2, a second host of Xen, too).",
             )
 

@@ -38,7 +38,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.lab import (
     snapshots,
 )
 from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import (
-    LEAST_NODES,
+    DEFAULT_NODES,
     PAIR_PORT,
     Lab,
     Node,
@@ -76,7 +76,7 @@ class Settings:
     outbound: bool = False
     provision_key: str = ""
     uri: str = ""
-    nodes: int = LEAST_NODES
+    nodes: int = DEFAULT_NODES
     qemu_version: emulator.Version = ()
 
     def fingerprint(self) -> str:
@@ -86,7 +86,7 @@ class Settings:
         values["guest_image"] = os.path.basename(self.guest_image)
         del values["qemu_version"]
         # A snapshot of a machine with another CPU is no place to start from.
-        if self.nodes == LEAST_NODES:
+        if self.nodes == DEFAULT_NODES:
             # As it was before there were labs of more.
             del values["nodes"]
         values["emulated"] = (
@@ -118,7 +118,7 @@ class NestedLab:
         self.lab = lab
         there = len(self.state().get("nodes") or ())
         # Who only asks after a lab, stops it or takes it away means the one that is there.
-        self.lab = dataclasses.replace(lab, count=count or there or LEAST_NODES)
+        self.lab = dataclasses.replace(lab, count=count or there or DEFAULT_NODES)
         self.uri = uri or str(self.state().get("uri") or default_uri())
         self.journal = Journal(lab.journal)
         self.backend = Kvm(

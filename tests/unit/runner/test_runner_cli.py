@@ -101,7 +101,7 @@ def test_help_documents_exit_codes(vcompare: Vcompare, arguments: tuple[str, ...
         (("lab", "down", "--lab", "../x"), ("--lab",)),
         (("lab", "up", "--accel", "vmx"), ("--accel", "auto")),
         (("lab", "up", "--nodes", "5"), ("--nodes", "lab-xen-2")),
-        (("compare", "--nodes", "1"), ("--nodes", "take 2")),
+        (("compare", "--nodes", "0"), ("--nodes", "take 1")),
         (("compare", "--frobnicate"), ("--frobnicate", "--help")),
         (("comparr",), ("comparr", "compare")),
     ],

@@ -27,7 +27,7 @@ def test_the_first_two_nodes_stay_what_they_are(count: int) -> None:
     assert more.owner == two.owner
 
 
-@pytest.mark.parametrize("count", [0, 1, 5, 100])
+@pytest.mark.parametrize("count", [0, -1, 5, 100])
 def test_another_number_is_refused_with_what_to_take(count: int) -> None:
     with pytest.raises(VcompareError) as caught:
         Lab("/srv", "default", count)
@@ -65,7 +65,7 @@ def settings(**changes: object) -> Settings:
 def test_a_lab_of_two_has_the_fingerprint_that_it_had() -> None:
     # As worked out before there were labs of more: a snapshot of those is still good.
     assert settings().fingerprint() == "2ae72583bb1c556c"
-    assert len({settings(nodes=count).fingerprint() for count in (2, 3, 4)}) == 3
+    assert len({settings(nodes=count).fingerprint() for count in (1, 2, 3, 4)}) == 4
 
 
 def test_the_machine_of_a_pair_has_one_card_more(tmp_path: Path) -> None:
@@ -89,24 +89,53 @@ def test_a_lab_that_is_there_keeps_its_number_for_who_asks_after_it(tmp_path: Pa
     assert NestedLab(lab, "test:///default", 2).lab.count == 2
 
 
-def test_the_inventory_has_peers_when_it_is_asked_for_them() -> None:
-    def hosts(*more: str) -> dict[str, list[str]]:
-        done = subprocess.run(
-            [
-                *(sys.executable, "-m", "ansible.cli.inventory", "--list"),
-                *("-i", str(ROOT / "inventories" / "nested" / "nested_lab.yml")),
-                *("--playbook-dir", str(ROOT / "playbooks"), *more),
-            ],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        found = json.loads(done.stdout)
-        return {group: entry.get("hosts", []) for group, entry in found.items()}
+def hosts(home: Path, *more: str) -> dict[str, list[str]]:
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "ansible.cli.inventory", "--list"),
+            *("-i", str(ROOT / "inventories" / "nested" / "nested_lab.yml")),
+            *("--playbook-dir", str(ROOT / "playbooks"), "-e", f"vcompare_home={home}", *more),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = json.loads(done.stdout)
+    return {group: entry.get("hosts", []) for group, entry in found.items()}
 
-    two, three = hosts(), hosts("-e", "vcompare_nodes=3")
+
+def test_the_inventory_has_peers_when_it_is_asked_for_them(tmp_path: Path) -> None:
+    two, three = hosts(tmp_path), hosts(tmp_path, "-e", "vcompare_nodes=3")
     assert "kvm_peers" not in two
     assert two["lab_nodes"] == ["lab-linux", "lab-xen"]
     assert three["docker_peers"] == three["kvm_peers"] == ["lab-linux-2"]
     assert three["kvm_hosts"] == two["kvm_hosts"] == ["lab-linux"]
     assert three["lab_nodes"] == [*two["lab_nodes"], "lab-linux-2"]
+
+
+@pytest.mark.parametrize(
+    ("arms", "nodes"),
+    [
+        ("bare,docker", ["lab-linux"]),
+        ('["bare", "kvm", "docker-in-kvm"]', ["lab-linux"]),
+        ("bare, docker , xen-pvh", ["lab-linux", "lab-xen"]),
+        ("docker-in-xen,bare", ["lab-linux", "lab-xen"]),
+        ("", ["lab-linux", "lab-xen"]),
+    ],
+)
+def test_a_lab_has_the_nodes_that_the_arms_need(
+    tmp_path: Path, arms: str, nodes: list[str]
+) -> None:
+    value = json.loads(arms) if arms.startswith("[") else arms
+    found = hosts(tmp_path, "-e", json.dumps({"vcompare_arms": value}))
+    assert found["lab_nodes"] == nodes
+
+
+def test_a_lab_that_is_there_loses_no_node(tmp_path: Path) -> None:
+    lab = Lab(str(tmp_path), "default", 3)
+    Path(lab.folder).mkdir(parents=True)
+    nodes = [dataclasses.asdict(node) for node in lab.nodes]
+    Path(lab.state).write_text(json.dumps({"nodes": nodes[:2]}), encoding="utf-8")
+    asked = ("-e", "vcompare_arms=bare,docker")
+    assert hosts(tmp_path, *asked)["lab_nodes"] == ["lab-linux", "lab-xen"]
+    assert hosts(tmp_path, *asked, "-e", "vcompare_nodes=1")["lab_nodes"] == ["lab-linux"]
