@@ -116,8 +116,8 @@ class Lab:
         if not 1 <= self.count <= len(NODES):
             raise VcompareError(
                 f"A lab of {self.count} nodes (vcompare_nodes, --nodes) can't be made.",
-                "Take 1 (lab-linux), 2 (lab-linux and lab-xen), 3 (with lab-linux-2, a second host of Docker and KVM) or "
-                "4 (with lab-xen-2, a second host of Xen, too).",
+                "Take 1 (lab-linux), 2 (lab-linux and lab-xen), 3 (with lab-linux-2, a second host of Docker and KVM) "
+                "or 4 (with lab-xen-2, a second host of Xen, too).",
             )
 
     @property
