@@ -33,7 +33,7 @@ from vcompare_runner.samples import SampleTable, read_samples
 SCHEMA = 1
 
 Status = t.Literal["ok", "failed", "refused"]
-Substrate = t.Literal["metal", "nested-kvm", "nested-tcg"]
+Substrate = t.Literal["metal", "vm", "nested-kvm", "nested-tcg", "unknown"]
 
 
 class _Model(pydantic.BaseModel):

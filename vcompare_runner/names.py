@@ -61,13 +61,17 @@ ARMS_OF_GROUP: t.Mapping[str, tuple[str, ...]] = {
 }
 
 METAL = "metal"
+VM = "vm"
 NESTED_KVM = "nested-kvm"
 NESTED_TCG = "nested-tcg"
+UNKNOWN = "unknown"
 
 SUBSTRATE_WORDS: t.Mapping[str, str] = {
     METAL: "real hardware",
+    VM: "virtual machines",
     NESTED_KVM: "virtual machines with hardware virtualisation",
     NESTED_TCG: "emulated hardware",
+    UNKNOWN: "hosts of unknown kind",
 }
 
 ACCELERATIONS: tuple[str, ...] = ("auto", "kvm", "tcg")

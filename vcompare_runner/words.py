@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 import typing as t
 
-from vcompare_runner.names import NESTED_TCG, SUBSTRATE_WORDS
+from vcompare_runner.names import METAL, NESTED_KVM, NESTED_TCG, SUBSTRATE_WORDS, UNKNOWN, VM
 
 NO_VALUE = "–"
 
@@ -159,14 +159,25 @@ def substrate_statement(substrates: t.Mapping[str, str]) -> str:
             "there may differ as well: "
             "other operations are cheap or dear in emulation than in silicon."
         )
-    if "nested-kvm" in kinds:
+    if NESTED_KVM in kinds:
         return (
             "These figures were measured in virtual machines with hardware virtualisation: guests "
             "are nested one level "
             "deeper than on real hardware. Ratios hold for this substrate; absolute times do not "
             "carry over."
         )
-    if kinds == {"metal"}:
+    if VM in kinds:
+        return (
+            "These figures were measured in virtual machines of another hypervisor or a cloud. "
+            "Ratios hold for this substrate; absolute times do not carry over to real hardware."
+        )
+    if UNKNOWN in kinds:
+        hosts = ", ".join(sorted(host for host, kind in substrates.items() if kind == UNKNOWN))
+        return (
+            f"It is not known whether all hosts are real hardware ({hosts}), so published figures "
+            "are not compared. Where you know it, set the variable vcompare_substrate."
+        )
+    if kinds == {METAL}:
         return "These figures were measured on real hardware, directly on the hosts named below."
     return "The bundle does not say what the hosts stand on."
 

@@ -12,10 +12,10 @@ import subprocess
 import typing as t
 from pathlib import Path
 
+from ansible_collections.vcompare.lab.plugins.module_utils import substrate
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import STATE_DIR
-from ansible_collections.vcompare.lab.plugins.module_utils.cpuid import hypervisor_signature
 
-NODE_ROOTFS = "/dev/disk/by-id/virtio-vc-rootfs"
+NODE_ROOTFS = substrate.NODE_DISK
 NODE_KIT = "/run/vcompare/kit"
 
 # Our name of a component → packages that bring it, the preferred one first.
@@ -56,23 +56,6 @@ def os_name(os_release: str) -> str:
     """Return the system's name out of the text of ``/etc/os-release``."""
     found = re.search(r'^PRETTY_NAME="?([^"\n]*)"?$', os_release, re.MULTILINE)
     return found.group(1) if found else ""
-
-
-def substrate(signature: str, cpu_model: str, vendor: str) -> str:
-    """Say what a host stands on: ``metal``, ``nested-tcg`` or ``nested-kvm``.
-
-    Any virtual machine that is not emulated counts as ``nested-kvm``: its processor is a real one.
-
-    :param signature: the hypervisor's CPUID signature, as this process sees it.
-    :param cpu_model: as in ``/proc/cpuinfo``; QEMU's emulated processors say what they are.
-    :param vendor: the machine's maker by its firmware. In a Xen dom0 the signature is Xen's own, and
-        only the firmware tells what is below Xen.
-    """
-    if signature.startswith("TCG") or "QEMU TCG" in cpu_model:
-        return "nested-tcg"
-    if signature == "XenVMMXenVMM":
-        return "nested-kvm" if vendor in ("QEMU", "Xen", "Red Hat", "Amazon EC2") else "metal"
-    return "nested-kvm" if signature else "metal"
 
 
 def mitigations(folder: str = "/sys/devices/system/cpu/vulnerabilities") -> str:
@@ -189,7 +172,7 @@ def others(folder: str = f"{STATE_DIR}/others") -> dict[str, Facts]:
 def collect(image_digest: str = "") -> Facts:
     """Return all of it (docs/contracts.md, ``facts/<host>.json``), and the image."""
     model, count = cpu(_read("/proc/cpuinfo"))
-    signature = hypervisor_signature()
+    found = substrate.read()
     versions = package_versions(_listing())
     xen = running_xen()
     if xen:
@@ -199,9 +182,10 @@ def collect(image_digest: str = "") -> Facts:
         "cpu_model": model,
         "cpu_count": count,
         "memory_mib": memory_mib(_read("/proc/meminfo")),
-        "substrate": substrate(signature, model, _read("/sys/class/dmi/id/sys_vendor")),
-        "hypervisor_signature": signature,
-        "xen_role": _read("/proc/xen/capabilities") or _read("/sys/hypervisor/guest_type"),
+        "substrate": substrate.classify(found),
+        "hypervisor_signature": found.signature,
+        "dmi": dict(found.dmi),
+        "xen_role": found.xen_role,
         "clocksource": _read("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
         "mitigations": mitigations(),
         "os": os_name(_read("/etc/os-release")),

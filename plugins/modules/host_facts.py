@@ -49,8 +49,8 @@ facts:
   contains:
     substrate:
       description: >-
-        V(metal), V(nested-tcg) for an emulated machine, V(nested-kvm) for any other virtual
-        machine.
+        V(metal) where that is established, V(nested-tcg) for an emulated machine, V(nested-kvm) for a node of a
+        nested lab under KVM, V(vm) for any other virtual machine, V(unknown) where nothing tells.
       type: str
       returned: success
       sample: nested-tcg

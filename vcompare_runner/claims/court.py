@@ -17,7 +17,7 @@ from vcompare_runner.claims.comparisons import Result
 from vcompare_runner.claims.schema import ClaimTest
 from vcompare_runner.gate_limits import MOST_REFUSED, STOLEN_WITHOUT_MARGIN
 from vcompare_runner.integrity import NOT_AS_WRITTEN
-from vcompare_runner.names import AGAIN, BARE, NESTED_TCG
+from vcompare_runner.names import AGAIN, BARE, NESTED_TCG, UNKNOWN
 from vcompare_runner.samples import NO_REASON, OK
 from vcompare_runner.statistics import ArmFigures, Interval, ScenarioFigures
 
@@ -276,7 +276,7 @@ class Court:
             if NESTED_TCG in kinds.values():
                 result.leave_open("refused", "substrate", sentences.on_emulated(result))
                 return
-            if unknown := [host for host, kind in kinds.items() if kind is None]:
+            if unknown := [host for host, kind in kinds.items() if kind in (None, UNKNOWN)]:
                 result.leave_open("refused", "unknown", f"what {unknown[0]} stands on is not known")
                 return
         if test.comparison != "yes_no":

@@ -6,7 +6,7 @@ It is ``report.json``, and what the other formats are rendered from.
 Keys:
 
 ``run``        id, times, profile, seed, how many blocks are finished
-``substrate``  host → ``metal``, ``nested-kvm`` or ``nested-tcg``
+``substrate``  host → ``metal``, ``vm``, ``nested-kvm``, ``nested-tcg`` or ``unknown``
 ``lab``        what carries the hosts, and which acceleration was chosen why
 ``arms``       per arm and host: proven, proofs, blocks, reason when refused
 ``scenarios``  per scenario and metric, per arm: median, blocks, ratio to bare, interval, and the

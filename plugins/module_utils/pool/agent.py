@@ -23,7 +23,12 @@ import traceback
 import typing as t
 from pathlib import Path
 
-from ansible_collections.vcompare.lab.plugins.module_utils import conditions, facts, hostlock
+from ansible_collections.vcompare.lab.plugins.module_utils import (
+    conditions,
+    facts,
+    hostlock,
+    substrate,
+)
 from ansible_collections.vcompare.lab.plugins.module_utils.backends import registry
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.base import Base
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
@@ -33,7 +38,6 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol imp
     NotPossible,
 )
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.store import write_file
-from ansible_collections.vcompare.lab.plugins.module_utils.cpuid import hypervisor_signature
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
 from ansible_collections.vcompare.lab.plugins.module_utils.pool import link, offer
 from ansible_collections.vcompare.lab.plugins.module_utils.pool.access import PEER_DIR
@@ -213,9 +217,10 @@ class Agent:
 
         Only a virtual machine, which a lab's node is: what is on a real server's disks is not ours to lose.
         """
-        vendor = Path("/sys/class/dmi/id/sys_vendor").read_text(encoding="utf-8").strip()
-        if facts.substrate(hypervisor_signature(), "", vendor) == "metal":
-            raise NotPossible("the peer is no virtual machine: its power is not ours to cut")
+        if substrate.detect() in (substrate.METAL, substrate.UNKNOWN):
+            raise NotPossible(
+                "the peer is not known to be a virtual machine: its power is not ours to cut"
+            )
         _SYSRQ.write_text("1", encoding="ascii")
 
         def reset() -> None:

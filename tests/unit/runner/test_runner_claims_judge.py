@@ -309,11 +309,18 @@ def test_what_is_refused_for_another_reason_stands_in_the_way(tmp_path: Path) ->
     assert claim["verdict"] == "REFUSED"
 
 
-@pytest.mark.parametrize("substrate", ["nested-kvm", "metal"])
+@pytest.mark.parametrize("substrate", ["nested-kvm", "metal", "vm"])
 def test_speed_of_hardware_is_decided_on_hardware(tmp_path: Path, substrate: str) -> None:
     folder = synthetic(substrate=substrate).write(tmp_path)
     claim, _results = verdict(folder, catalogue(asked(hardware_speed=True)))
     assert claim["verdict"] == "CONFIRMED"
+
+
+def test_hosts_of_unknown_kind_decide_nothing_about_hardware(tmp_path: Path) -> None:
+    folder = synthetic(substrate="unknown").write(tmp_path)
+    claim, _results = verdict(folder, catalogue(asked(hardware_speed=True)))
+    assert claim["verdict"] == "REFUSED"
+    assert "is not known" in claim["sentence"]
 
 
 def test_hardware_that_nobody_knows_decides_nothing(tmp_path: Path) -> None:

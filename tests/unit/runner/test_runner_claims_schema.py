@@ -230,7 +230,16 @@ def test_a_band_for_any_substrate(
     assert (held.applies, held.questioned) == (applies, questioned)
 
 
-@pytest.mark.parametrize(("substrate", "questioned"), [("metal", True), ("nested-kvm", False)])
+@pytest.mark.parametrize(
+    ("substrate", "questioned"),
+    [
+        ("metal", True),
+        ("vm", False),
+        ("nested-kvm", False),
+        ("nested-tcg", False),
+        ("unknown", False),
+    ],
+)
 def test_a_band_for_real_hardware_only(substrate: str, questioned: bool) -> None:
     band = bands.find("cpu", "events_per_second", "minimal", "kvm", "bare", "ratio")
     assert band is not None

@@ -180,6 +180,23 @@ def test_arms_that_the_accelerator_costs_are_named_with_the_remedy(tmp_path: Pat
     assert "under it" not in page.text + markdown
 
 
+@pytest.mark.parametrize(
+    ("substrate", "statement"),
+    [
+        ("metal", "measured on real hardware"),
+        ("vm", "in virtual machines of another hypervisor"),
+        ("nested-kvm", "virtual machines with hardware virtualisation"),
+        ("nested-tcg", "measured on emulated hardware"),
+        ("unknown", "not known whether all hosts are real hardware"),
+    ],
+)
+def test_every_substrate_gets_to_the_report(tmp_path: Path, substrate: str, statement: str) -> None:
+    page, report, markdown = render(Synthetic(substrate=substrate).write(tmp_path / "b"))
+    assert set(report["substrate"].values()) == {substrate}
+    assert statement in page.text
+    assert statement in markdown
+
+
 def test_emulated_hardware_is_said_in_plain_words(tmp_path: Path) -> None:
     page, _report, markdown = render(Synthetic().write(tmp_path / "a"))
     for text in (page.text, markdown):
