@@ -42,8 +42,9 @@ options:
   lab_server:
     description:
       - Name of the machine that carries the lab; other than V(localhost), nodes are reached through it.
-      - How it is reached itself is said by its own variables (C(ansible_host), C(ansible_port), C(ansible_user),
-        C(ansible_ssh_private_key_file)) in any inventory, and by the controller's ssh configuration.
+      - How it is reached itself is said by all that Ansible's connection plugin ssh goes by (its variables in any
+        inventory, a jump host among them, settings and options), and by the controller's ssh configuration.
+      - It needs a key that asks for no passphrase, or an agent; a password can't be given to a jump host.
     type: str
     default: localhost
   lab_server_home:
@@ -86,23 +87,6 @@ GROUPS = {
 }
 
 
-def jump(server: str) -> str:
-    """Return the ssh option by which a node of another machine's lab is reached: through that machine.
-
-    A template: how the server itself is reached is said by its own variables, which may come from any inventory.
-    """
-    own = f"hostvars[{server!r}]"
-    command = (
-        "ssh -W %h:%p"
-        f"{{{{ ' -p ' ~ {own}.ansible_port if {own}.ansible_port is defined else '' }}}}"
-        f"{{{{ ' -l ' ~ {own}.ansible_user if {own}.ansible_user is defined else '' }}}}"
-        f"{{{{ ' -i ' ~ {own}.ansible_ssh_private_key_file"
-        f" if {own}.ansible_ssh_private_key_file is defined else '' }}}}"
-        f" {{{{ {own}.ansible_host | default({server!r}) }}}}"
-    )
-    return f'-o ProxyCommand="{command}"'
-
-
 def connection(lab: Lab, node: Node, server: str) -> dict[str, t.Any]:
     """The variables by which a node is reached: its own address, key and host key."""
     options = [
@@ -116,7 +100,9 @@ def connection(lab: Lab, node: Node, server: str) -> dict[str, t.Any]:
     ]
     arguments = " ".join(options)
     if server != "localhost":
-        arguments = trust_as_template(f"{{% raw %}}{arguments}{{% endraw %}} {jump(server)}")
+        arguments = trust_as_template(
+            f"{{% raw %}}{arguments}{{% endraw %}} {{{{ lookup('vcompare.lab.jump', {server!r}) }}}}"
+        )
     return {
         "ansible_host": node.address,
         "ansible_port": node.port,
