@@ -20,7 +20,10 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.marker impor
     check_owner,
     foreign,
 )
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.network import Subnet
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.network import (
+    Subnet,
+    of_host,
+)
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.process import remaining
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
     STATE_DIR,
@@ -107,6 +110,7 @@ class Base:
         options: t.Mapping[str, t.Any] | None = None,
     ) -> None:
         self.store = Store(state_dir)
+        self.subnet = of_host(type(self).subnet, state_dir)
         self.journal = journal or Journal(f"{state_dir}/journal.jsonl")
         self.options: t.Mapping[str, t.Any] = _given(options or {})
         self._staged: set[str] = set()

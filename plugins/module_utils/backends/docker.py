@@ -19,6 +19,7 @@ from pathlib import Path
 from ansible_collections.vcompare.lab.plugins.module_utils.backends import (
     cpuset,
     data_disk,
+    host_networks,
     network,
     proofs,
     threads,
@@ -262,6 +263,7 @@ class Docker(Base):
                         remedy=f"Remove it (docker network rm {NETWORK}), or rename it.",
                     )
                 return
+            host_networks.require(self.subnet)
             self.journal.create("docker-network", NETWORK, owner)
             pool = docker.types.IPAMPool(subnet=self.subnet.network, gateway=self.subnet.gateway)
             client.create_network(

@@ -10,6 +10,7 @@ import typing as t
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+from ansible_collections.vcompare.lab.plugins.module_utils.backends import host_networks
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.kvm_xml import DEFAULT_NETWORK
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.marker import XML_NAMESPACE
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.network import Subnet
@@ -76,9 +77,15 @@ def ensure(connection: t.Any, subnet: Subnet, owner: str) -> bool:
                 f"{bridge or 'none'} and not {subnet.bridge}",
                 remedy=f"Remove it (virsh net-undefine {DEFAULT_NETWORK}), or rename it.",
             )
+        if f"address='{subnet.gateway}'" not in network.XMLDesc(0):
+            raise BackendError(
+                f"kvm: the libvirt network {DEFAULT_NETWORK} has another address than {subnet.gateway}",
+                remedy="Set vcompare_network to what it was, or remove what was made with that: vcompare release.",
+            )
         if network.isActive():
             return False
     else:
+        host_networks.require(subnet)
         network = connection.networkDefineXML(network_xml(subnet, owner))
         network.setAutostart(1)
     network.create()

@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import ipaddress
 import typing as t
+from pathlib import Path
 
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.process import host_run
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import BackendError
@@ -67,10 +68,67 @@ class Subnet:
         return self.mac_prefix + "".join(f":{byte:02x}" for byte in low)
 
 
+# What all networks of instances are carved from, unless the inventory's vcompare_network says otherwise.
+DEFAULT_NETWORK = "10.213.0.0/16"
+# A host remembers another one there, in its state folder, since bridges outlive what made them.
+NETWORK_FILE = "network"
+# The parts that instances use; below are those that a nested lab has between its nodes.
+_PARTS, _LARGEST, _SMALLEST = 8, 8, 22
+
 LOOPBACK = Subnet("127.0.76.0/22")
 DOCKER = Subnet("10.213.16.0/22", "vcdocker0")
 KVM = Subnet("10.213.20.0/22", "vckvm0", "52:54:00")
 XEN = Subnet("10.213.24.0/22", "vcxen0", "00:16:3e")
+PODMAN = Subnet("10.213.28.0/22", "vcpodman0")
+_ALL = (DOCKER, KVM, XEN, PODMAN)
+BRIDGES = tuple(subnet.bridge for subnet in _ALL)
+
+
+def check_network(text: str) -> str:
+    """Return a network that others can be carved from, as it is usually written.
+
+    :raises BackendError: it is not one.
+    """
+    try:
+        network = ipaddress.IPv4Network(text)
+    except ValueError as error:
+        raise BackendError(
+            f"vcompare_network: {text!r} is not an IPv4 network: {error}",
+            remedy=f"Write it like {DEFAULT_NETWORK}.",
+        ) from None
+    if (
+        not _LARGEST <= network.prefixlen <= _SMALLEST
+        or network.is_loopback
+        or network.is_multicast
+    ):
+        raise BackendError(
+            f"vcompare_network: {text} can't be divided among the technologies",
+            remedy=f"Give a private network of /{_LARGEST} to /{_SMALLEST}, like {DEFAULT_NETWORK}.",
+        )
+    return str(network)
+
+
+def carved(subnet: Subnet, text: str) -> Subnet:
+    """Return the part of another network that a technology's instances use.
+
+    :param text: at most a /22; every technology has a /22 of it, or an eighth where that is smaller.
+    """
+    if subnet not in _ALL:
+        return subnet
+    network = ipaddress.IPv4Network(check_network(text))
+    prefix = max(ipaddress.IPv4Network(subnet.network).prefixlen, network.prefixlen + 3)
+    number = _PARTS - len(_ALL) + _ALL.index(subnet)
+    first = int(network[0]) + number * 2 ** (32 - prefix)
+    return dataclasses.replace(subnet, network=f"{ipaddress.IPv4Address(first)}/{prefix}")
+
+
+def of_host(subnet: Subnet, state_dir: str) -> Subnet:
+    """Return a technology's network on the host whose state folder that is."""
+    try:
+        text = Path(state_dir, NETWORK_FILE).read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        return subnet
+    return carved(subnet, text)
 
 
 def set_neighbour(subnet: Subnet, address: str, mac: str) -> None:

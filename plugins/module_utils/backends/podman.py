@@ -28,7 +28,7 @@ class Podman(Docker):
     """Containers of root's Podman; its own defaults for seccomp, AppArmor and capabilities stay on."""
 
     arm = "podman"
-    subnet = network.Subnet("10.213.28.0/22", "vcpodman0")
+    subnet = network.PODMAN
     default_url = f"unix://{_SOCKET}"
 
     def available(self) -> str:

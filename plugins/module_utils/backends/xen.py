@@ -16,6 +16,7 @@ from pathlib import Path
 
 from ansible_collections.vcompare.lab.plugins.module_utils.backends import (
     data_disk,
+    host_networks,
     network,
     proofs,
     threads,
@@ -144,6 +145,7 @@ def _is_uuid(word: str) -> bool:
 def ensure_bridge(subnet: network.Subnet, owner: str, journal: Journal) -> None:
     """Make the guests' bridge where it isn't, and see that it is up with the host's address."""
     doing = f"xen: making the bridge {subnet.bridge}"
+    host_networks.require(subnet)
     if not Path("/sys/class/net", subnet.bridge).exists():
         journal.create("bridge", subnet.bridge, owner)
         # forward_delay 0: a port that joins must not wait for 15 s before it forwards

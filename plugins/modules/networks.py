@@ -1,0 +1,112 @@
+#!/usr/bin/python
+# Copyright: the vcompare contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: networks
+short_description: Choose the networks of a host's instances
+version_added: 0.1.0
+author:
+  - The vcompare contributors (@vcompare)
+description:
+  - Sets the network that those of all technologies are carved from on this host, after it was compared with what the
+    host uses already (its addresses, routes, name servers and open connections, Ansible's own among them).
+  - A network that would take addresses away from the host is refused, before anything is made.
+options:
+  arms:
+    description:
+      - The arms whose networks are needed.
+    type: list
+    elements: str
+    required: true
+  network:
+    description:
+      - A private IPv4 network of C(/8) to C(/22).
+    type: str
+    default: 10.213.0.0/16
+attributes:
+  check_mode:
+    support: full
+    description: The networks are compared with what the host uses, and nothing is written.
+  diff_mode:
+    support: none
+    description: One line of a file of the collection's own changes.
+  idempotent:
+    support: full
+    description: A second run changes nothing.
+"""
+
+EXAMPLES = r"""
+- name: Choose the networks of containers and guests
+  vcompare.lab.networks:
+    arms: [docker, kvm]
+    network: 172.29.0.0/16
+  become: true
+"""
+
+RETURN = r"""
+networks:
+  description: The network of each bridge, by its name.
+  returned: success
+  type: dict
+  sample: {vckvm0: 10.213.20.0/22}
+"""
+
+import typing as t
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vcompare.lab.plugins.module_utils.backends import (
+    host_networks,
+    network,
+    registry,
+)
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import STATE_DIR
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.store import Store, write_file
+from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
+
+
+def choose(
+    arms: t.Sequence[str], text: str, check_mode: bool, state_dir: str = STATE_DIR
+) -> dict[str, t.Any]:
+    """Set a host's network; return the module's result.
+
+    :raises VcompareError: it is not one, or would take addresses away from the host.
+    """
+    wanted = network.check_network(text)
+    subnets = {
+        network.carved(type(registry.backend(arm, state_dir=state_dir)).subnet, wanted)
+        for arm in arms
+    }
+    ours = sorted((subnet for subnet in subnets if subnet.bridge), key=lambda subnet: subnet.bridge)
+    host_networks.require(*ours)
+    path = Path(state_dir, network.NETWORK_FILE)
+    before = path.read_text(encoding="ascii").strip() if path.exists() else network.DEFAULT_NETWORK
+    if before != wanted and not check_mode:
+        Store(state_dir).ensure()
+        write_file(str(path), f"{wanted}\n".encode(), 0o644)
+    return {
+        "changed": before != wanted,
+        "networks": {subnet.bridge: subnet.network for subnet in ours},
+    }
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "arms": {"type": "list", "elements": "str", "required": True},
+            "network": {"type": "str", "default": network.DEFAULT_NETWORK},
+        },
+        supports_check_mode=True,
+    )
+    try:
+        result = choose(module.params["arms"], module.params["network"], module.check_mode)
+    except VcompareError as error:
+        module.fail_json(**error.as_result())
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
