@@ -146,11 +146,11 @@ options:
         type: str
         required: true
       address:
-        description: Where the host under test reaches it.
+        description: Where the host under test reaches it; a name is looked up there.
         type: str
         required: true
       local:
-        description: The address of the host under test on that way.
+        description: The address of the host under test on that way; a name stands for the one that its routes choose.
         type: str
         required: true
       host_key:
@@ -161,6 +161,10 @@ options:
         description: Whether it is a node of a nested lab, which may be reset.
         type: bool
         default: false
+      port:
+        description: Port of its sshd.
+        type: int
+        default: 22
   vcpus:
     description:
       - CPUs of an instance.
@@ -338,6 +342,7 @@ ARGUMENTS: dict[str, t.Any] = {
             # A public key: no secret.
             "host_key": {"type": "str", "required": True, "no_log": False},
             "nested": {"type": "bool", "default": False},
+            "port": {"type": "int", "default": 22},
         },
     },
     "vcpus": {"type": "int", "default": 1},

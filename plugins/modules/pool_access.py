@@ -32,6 +32,10 @@ options:
     description:
       - The address that the source comes from. A name is looked up on the peer. Needed for O(state=peer).
     type: str
+  source:
+    description:
+      - The source's name in the inventory, for messages.
+    type: str
 attributes:
   check_mode:
     support: full
@@ -72,26 +76,14 @@ host_key:
 """
 
 import os
-import socket
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
-from ansible_collections.vcompare.lab.plugins.module_utils.pool import access, agent
+from ansible_collections.vcompare.lab.plugins.module_utils.pool import access, agent, way
 
 # The agent comes to the peer inside of this module's archive, which holds what is imported here.
 CARRIED = agent.__name__
-
-
-def _numeric(address: str) -> str:
-    """Return an address that ssh can compare with; a name is looked up."""
-    try:
-        return str(socket.getaddrinfo(address, 22, type=socket.SOCK_STREAM)[0][4][0])
-    except OSError as error:
-        raise VcompareError(
-            f"the source's address {address!r} can't be found: {error}",
-            "Give the host's own address as vcompare_pool_address.",
-        ) from None
 
 
 def _act(params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
@@ -103,7 +95,8 @@ def _act(params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
     if params["state"] == "peer":
         if check_mode:
             return {"changed": True, "host_key": ""}
-        source = _numeric(params["address"])
+        # A name may have addresses of both families: ssh chooses one of them.
+        source = ",".join(way.permitted(params["source"] or params["address"], params["address"]))
         return {"changed": True, "host_key": access.authorise(params["public_key"], source)}
     folders = (access.SOURCE_DIR, access.PEER_DIR)
     if check_mode:
@@ -119,6 +112,7 @@ def main() -> None:
             "state": {"type": "str", "choices": ["source", "peer", "absent"], "required": True},
             "public_key": {"type": "str", "no_log": False},
             "address": {"type": "str"},
+            "source": {"type": "str"},
         },
         required_if=[("state", "peer", ["public_key", "address"])],
         supports_check_mode=True,

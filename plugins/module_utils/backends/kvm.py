@@ -70,12 +70,16 @@ def _errors(doing: str, remedy: str = "") -> t.Iterator[None]:
         raise BackendError(f"{doing}: libvirt said: {error}", remedy=remedy) from None
 
 
+def _in_url(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
+
+
 def peer_uri(address: str, program: str) -> str:
     """Return where the libvirt of another host is, over a program that is called like ssh.
 
     ``native``: without a shell's search for netcat, which pool/access.py would have to let through.
     """
-    return f"qemu+ssh://{address}/system?command={program}&proxy=native&no_tty=1"
+    return f"qemu+ssh://{_in_url(address)}/system?command={program}&proxy=native&no_tty=1"
 
 
 class Kvm(Machine):
@@ -380,7 +384,7 @@ class Kvm(Machine):
         # The disk is read-only and the same on both hosts, which libvirt can't know: so UNSAFE. The memory goes from
         # QEMU to QEMU.
         flags = libvirt.VIR_MIGRATE_LIVE | libvirt.VIR_MIGRATE_UNSAFE
-        parameters = {libvirt.VIR_MIGRATE_PARAM_URI: f"tcp://{to.address}"}
+        parameters = {libvirt.VIR_MIGRATE_PARAM_URI: f"tcp://{_in_url(to.address)}"}
 
         def migrate() -> None:
             other = libvirt.open(uri)

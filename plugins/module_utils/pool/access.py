@@ -55,7 +55,7 @@ echo "vcompare: not one of the commands of a pool" >&2
 exit 126
 """
 _PUBLIC = re.compile(r"ssh-ed25519 [A-Za-z0-9+/=]{20,}\Z")
-_ADDRESS = re.compile(r"[0-9A-Fa-f.:]+\Z")
+_ADDRESS = re.compile(r"[0-9A-Fa-f.:]+(,[0-9A-Fa-f.:]+)*\Z")
 
 
 def make_key(folder: str = SOURCE_DIR) -> str:
@@ -78,6 +78,8 @@ def make_key(folder: str = SOURCE_DIR) -> str:
 
 def authorised_line(public: str, source_address: str, gate: str) -> str:
     """Return the line of ``authorized_keys`` that lets the source in.
+
+    :param source_address: or several, with commas: a name may have one of each family.
 
     :raises BackendError: the key or the address is none; either could widen what the line permits.
     """
@@ -168,7 +170,7 @@ def _rewrite(path: Path, text: str) -> None:
     write_file(str(path), text.encode(), mode)
 
 
-def write_client(address: str, host_key: str, folder: str = SOURCE_DIR) -> str:
+def write_client(address: str, host_key: str, folder: str = SOURCE_DIR, *, port: int = 22) -> str:
     """Write the source's way to its peer: a program that is called like ssh; return its path.
 
     It knows the one key of the peer, as Ansible read it over its own, checked connection.
@@ -176,7 +178,7 @@ def write_client(address: str, host_key: str, folder: str = SOURCE_DIR) -> str:
     if not _PUBLIC.match(host_key):
         raise BackendError(f"{host_key[:40]!r} is no host key of type ed25519")
     known = f"{folder}/known_hosts"
-    write_file(known, f"{address} {host_key}\n".encode())
+    write_file(known, f"{address if port == 22 else f'[{address}]:{port}'} {host_key}\n".encode())
     options = {
         "BatchMode": "yes",
         "Compression": "no",
@@ -188,6 +190,7 @@ def write_client(address: str, host_key: str, folder: str = SOURCE_DIR) -> str:
         "IdentityFile": f"{folder}/id_ed25519",
         "KexAlgorithms": "curve25519-sha256",
         "LogLevel": "ERROR",
+        "Port": str(port),
         "ServerAliveCountMax": "8",
         "ServerAliveInterval": "15",
         "StrictHostKeyChecking": "yes",

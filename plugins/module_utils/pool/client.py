@@ -28,6 +28,7 @@ class Peer:
 
     :param name: in the inventory.
     :param address: where the source reaches it; ``local`` is the source's own address on that way.
+    :param port: of its sshd.
     :param host_key: its public host key, read over Ansible's connection to it.
     :param nested: whether it is a node of a lab, whose power may be cut.
     """
@@ -37,6 +38,7 @@ class Peer:
     local: str
     host_key: str
     nested: bool = False
+    port: int = 22
 
 
 class Conversation:
@@ -47,7 +49,7 @@ class Conversation:
 
     def __init__(self, peer: Peer, factor: float) -> None:
         self.peer, self.factor = peer, factor
-        self.program = access.write_client(peer.address, peer.host_key)
+        self.program = access.write_client(peer.address, peer.host_key, port=peer.port)
         self._process: subprocess.Popen[bytes] | None = None
         self._rest = b""
 
@@ -111,7 +113,8 @@ class Conversation:
                 process.wait()
         last = said.splitlines()[-1] if said else "nothing"
         return BackendError(
-            f"the connection to {self.peer.name} ({self.peer.address}) ended at {verb}; ssh said: {last}",
+            f"the connection to {self.peer.name} ({self.peer.address} port {self.peer.port}) ended at {verb}; "
+            f"ssh said: {last}",
             remedy="See that the host is up, and that its sshd takes root with a key.",
             evidence=said,
         )

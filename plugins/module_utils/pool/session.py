@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import typing as t
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol imp
     NotPossible,
 )
 from ansible_collections.vcompare.lab.plugins.module_utils.experiments import resp
-from ansible_collections.vcompare.lab.plugins.module_utils.pool import agent, link
+from ansible_collections.vcompare.lab.plugins.module_utils.pool import agent, link, way
 from ansible_collections.vcompare.lab.plugins.module_utils.pool.client import Conversation, Peer
 
 if t.TYPE_CHECKING:
@@ -124,7 +125,10 @@ def opened(stage: Stage) -> t.Iterator[Session]:
         group = f"{'xen' if arm.startswith('xen') else arm}_peers"
         raise NotPossible(NEEDS.format(group=group))
     backend = t.cast(Base, stage.backend)
-    talk = Conversation(stage.peer, stage.factor)
+    local, remote = way.between(stage.peer.name, stage.peer.address, stage.peer.local)
+    # From here on, there are numbers only.
+    peer = dataclasses.replace(stage.peer, address=remote, local=local)
+    talk = Conversation(peer, stage.factor)
     owner = stage.spec.owner
     try:
         said = talk.ask(
@@ -136,7 +140,6 @@ def opened(stage: Stage) -> t.Iterator[Session]:
             keys=_guest_keys(backend),
             sweep_timeout_s=DESTROY_S * stage.factor,
         )
-        local, remote = stage.peer.local, stage.peer.address
         talk.ask(
             "join",
             PREPARE_S,
@@ -146,7 +149,7 @@ def opened(stage: Stage) -> t.Iterator[Session]:
         )
         link.join(backend.subnet, local, remote, backend.journal, owner)
         _greet(stage, backend)
-        yield Session(stage, backend, stage.peer, talk, said)
+        yield Session(stage, backend, peer, talk, said)
     finally:
         trouble = []
         try:

@@ -283,7 +283,7 @@ def test_an_agent_that_was_not_opened_does_nothing() -> None:
 @pytest.fixture
 def talk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> t.Callable[[str], client.Conversation]:
     """A conversation with a program in the agent's place."""
-    monkeypatch.setattr(access, "write_client", lambda address, key: "ssh")
+    monkeypatch.setattr(access, "write_client", lambda address, key, **more: "ssh")
 
     def begin(program: str) -> client.Conversation:
         def popen(_program: str, _address: str) -> subprocess.Popen[bytes]:
@@ -351,7 +351,7 @@ def test_without_a_second_host_there_is_no_pool(local_arms: Arms) -> None:
 def test_a_peer_that_is_not_reached_costs_the_pool_only(
     local_arms: Arms, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def no_way(address: str, host_key: str) -> str:
+    def no_way(address: str, host_key: str, **_more: int) -> str:
         raise BackendError("'' is no host key of type ed25519")
 
     monkeypatch.setattr(access, "write_client", no_way)
