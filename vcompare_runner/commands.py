@@ -13,7 +13,9 @@ from pathlib import Path
 
 from vcompare_runner import home as homes
 from vcompare_runner import plan as plans
+from vcompare_runner import seen
 from vcompare_runner.bundle import load_bundle
+from vcompare_runner.environment import home_environment
 from vcompare_runner.errors import (
     EXIT_FAILED,
     EXIT_INCOMPLETE,
@@ -25,9 +27,9 @@ from vcompare_runner.errors import (
 )
 from vcompare_runner.events import RunState
 from vcompare_runner.interrupt import Interrupt
-from vcompare_runner.inventory import Inventory, read_inventory
+from vcompare_runner.inventory import Inventory, list_inventory, read_inventory
 from vcompare_runner.progress import at_least, duration, make_progress
-from vcompare_runner.project import Project, find_project, home_environment
+from vcompare_runner.project import Project, find_project
 from vcompare_runner.terminal import say, show_error, show_table, warn
 
 if t.TYPE_CHECKING:
@@ -109,29 +111,27 @@ def compare(options: CompareOptions) -> int:
     return _finish(outcome, folder, request)
 
 
+def _new_request(options: CompareOptions, run: str) -> plans.Request:
+    return plans.new_request(
+        run=run,
+        lab=options.lab or plans.DEFAULT_LAB,
+        profile=options.profile or plans.DEFAULT_PROFILE,
+        seed=options.seed,
+        arms=options.arms,
+        scenarios=options.scenarios,
+        blocks=options.blocks,
+        claims=options.claims,
+        systems=options.systems,
+        accel=options.accel,
+        inventory=options.inventory.absolute() if options.inventory else None,
+        budget=options.budget,
+        nodes=options.nodes,
+    )
+
+
 def _request(options: CompareOptions, home: Path) -> plans.Request:
     if options.resume is None:
-        return plans.new_request(
-            run=homes.new_run_id(),
-            lab=options.lab or plans.DEFAULT_LAB,
-            profile=options.profile or plans.DEFAULT_PROFILE,
-            seed=options.seed,
-            arms=options.arms,
-            scenarios=options.scenarios,
-            blocks=options.blocks,
-            claims=options.claims,
-            systems=options.systems,
-            accel=options.accel,
-            inventory=options.inventory.absolute() if options.inventory else None,
-            budget=options.budget,
-            nodes=options.nodes,
-        )
-    given = [f"--{name}" for name in _FIXED_BY_RESUME if getattr(options, name) is not None]
-    if given:
-        raise UsageError(
-            f"--resume: {', '.join(given)} can't be changed for a run that has begun",
-            "leave it out, or begin a new run",
-        )
+        return _new_request(options, homes.new_run_id())
     folder = homes.find_run(home, options.resume)
     summary = homes.summarise_run(folder)
     # One whose profile had no more time has it again; of a budget that was asked for, nothing is left.
@@ -140,7 +140,45 @@ def _request(options: CompareOptions, home: Path) -> plans.Request:
             f"--resume: the run {folder.name} is finished",
             f"`vcompare report {folder.name}` shows it",
         )
-    return plans.load_request(folder)
+    request = plans.load_request(folder)
+    _check_unchanged(options, request)
+    return request
+
+
+def _check_unchanged(options: CompareOptions, begun: plans.Request) -> None:
+    """Check that what was given again for a run that has begun is what it began with.
+
+    :raises UsageError: an option is wrong, or differs; all that differ are named.
+    """
+    given = {name for name in _FIXED_BY_RESUME if getattr(options, name) is not None}
+    if not given:
+        return
+    now = _new_request(options, begun.run)
+    fields: dict[str, tuple[str, ...]] = {name: (_FIELDS.get(name, name),) for name in given}
+    if "claims" in given:
+        # Claims that are named by their ids are kept as the scenarios that they need.
+        fields["claims"] = ("claims", "scenarios") if now.scenarios else ("claims",)
+    other = [
+        f"--{name} ({_shown(getattr(begun, field))})"
+        for name in _FIXED_BY_RESUME
+        for field in fields.get(name, ())
+        if getattr(now, field) != getattr(begun, field)
+    ]
+    if other:
+        raise UsageError(
+            f"--resume: {', '.join(other)} can't be changed for a run that has begun",
+            "leave it out, give what the run began with (in parentheses), or begin a new run",
+        )
+
+
+def _shown(value: t.Any) -> str:
+    if value is None or value == ():
+        return "not given"
+    return ", ".join(value) if isinstance(value, tuple) else str(value)
+
+
+# Option → field of a request, where the names differ.
+_FIELDS = {"budget": "budget_s"}
 
 
 def _log(folder: Path, name: str) -> Path:
@@ -186,9 +224,9 @@ def _finish(outcome: Outcome, folder: Path, request: plans.Request) -> int:
         _say_failed(outcome)
         warn(f"  go on after it is repaired: vcompare compare --resume {request.run}")
         return EXIT_FAILED
-    if incomplete is None:
+    if incomplete is None or not outcome.state.measured:
         raise PlaybookError(
-            "the playbook ended without an error, but no block was finished",
+            "the playbook ended without an error, but no block was measured",
             f"the log is {outcome.log}",
         )
     return EXIT_INCOMPLETE if incomplete else EXIT_OK
@@ -430,10 +468,12 @@ def lab_play(
     inventory: Path | None,
     nodes: int | None = None,
     **more: t.Any,
-) -> tuple[Outcome, int | None]:
+) -> tuple[Outcome, int | None, tuple[str, ...]]:
     """Run one playbook of the lab.
 
-    Return its outcome, and an exit code when it did not do its work.
+    Return its outcome, an exit code when it did not do its work, and the hosts that carry the lab.
+
+    :raises UsageError: the inventory can't be read, or has no such host; nothing was made.
     """
     plans.check_lab_name(lab)
     plans.check_accel(accel)
@@ -443,16 +483,15 @@ def lab_play(
     home = homes.find_home()
     homes.check_home(home)
     source = (inventory or project.default_inventory).absolute()
-    if not source.exists():
-        raise UsageError(
-            f"--inventory: there is no {source}", "leave -i out for the nested lab's own inventory"
-        )
     extra_vars: dict[str, t.Any] = {"vcompare_home": str(home), "vcompare_lab": lab} | (
         {"vcompare_accel": accel} if accel else {}
     )
     if nodes is not None:
         extra_vars["vcompare_nodes"] = nodes
     extra_vars |= more
+    servers = seen.lab_servers(
+        list_inventory(source, project, extra_vars, home_environment(home)), project
+    )
     # Not in the lab's folder: taking a lab away takes that folder too.
     log = _log(homes.make_private(home / "logs"), f"{playbook.stem}-{lab}")
     outcome = _play(playbook, project, source, extra_vars, log, RunState(), home)
@@ -460,40 +499,47 @@ def lab_play(
         _say_stopped(outcome)
         warn(f"  see what there is:  vcompare lab status --lab {lab}")
         warn(f"  log: {outcome.log}")
-        return outcome, EXIT_INTERRUPTED
+        return outcome, EXIT_INTERRUPTED, servers
     if not outcome.ok:
         _say_failed(outcome)
-        return outcome, EXIT_FAILED
-    return outcome, None
+        return outcome, EXIT_FAILED, servers
+    return outcome, None, servers
 
 
 def lab_up(lab: str, accel: str | None, inventory: Path | None, nodes: int | None = None) -> int:
     """Bring a lab up, and provision it."""
-    _outcome, code = lab_play("lab_ready.yml", lab, accel, inventory, nodes)
-    if code is None:
-        say(f"the lab {lab} is up")
-    return EXIT_OK if code is None else code
+    outcome, code, servers = lab_play("lab_ready.yml", lab, accel, inventory, nodes)
+    if code is not None:
+        return code
+    seen.check_lab(outcome, UP_TASK, servers, lab, "running")
+    say(f"the lab {lab} is up")
+    return EXIT_OK
 
 
 def lab_down(lab: str, inventory: Path | None) -> int:
     """Take a lab away."""
-    _outcome, code = lab_play("lab_down.yml", lab, None, inventory)
-    if code is None:
-        say(f"the lab {lab} is gone")
-    return EXIT_OK if code is None else code
+    outcome, code, servers = lab_play("lab_down.yml", lab, None, inventory)
+    if code is not None:
+        return code
+    seen.check_lab(outcome, DOWN_TASK, servers, lab, "absent")
+    say(f"the lab {lab} is gone")
+    return EXIT_OK
 
 
-# Name of the task whose result is the status (docs/contracts.md).
+# Names of the tasks whose results say what was done (docs/contracts.md).
+UP_TASK = "lab: up"
+DOWN_TASK = "lab: down"
 _STATUS_TASK = "lab: status"
 
 
 def lab_status(lab: str, as_json: bool, inventory: Path | None) -> int:
     """Show a lab as it is now."""
-    outcome, code = lab_play("lab_status.yml", lab, None, inventory)
+    outcome, code, servers = lab_play("lab_status.yml", lab, None, inventory)
     if code is not None:
         return code
-    status = (outcome.state.results.get(_STATUS_TASK) or {}).get("lab")
-    if not isinstance(status, dict):
+    # With several lab servers, the first one has the lab: see the playbooks.
+    status = seen.results(outcome, _STATUS_TASK, servers[:1])[servers[0]].get("lab")
+    if not isinstance(status, dict) or status.get("name") != lab:
         raise PlaybookError(
             f"lab_status.yml did not say what the lab {lab} is", f"the log is {outcome.log}"
         )
@@ -531,10 +577,12 @@ _DOCTOR_TASK = "lab: doctor"
 
 def lab_doctor(fix: bool, as_json: bool, inventory: Path | None) -> int:
     """Show what is wrong with the lab server and the labs of the home; 1 where a problem is left."""
-    outcome, code = lab_play("lab_doctor.yml", plans.DEFAULT_LAB, None, inventory, vcompare_fix=fix)
+    outcome, code, servers = lab_play(
+        "lab_doctor.yml", plans.DEFAULT_LAB, None, inventory, vcompare_fix=fix
+    )
     if code is not None:
         return code
-    result = outcome.state.results.get(_DOCTOR_TASK) or {}
+    result = seen.results(outcome, _DOCTOR_TASK, servers[:1])[servers[0]]
     found = result.get("findings")
     if not isinstance(found, list):
         raise PlaybookError("lab_doctor.yml did not say what it found", f"the log is {outcome.log}")

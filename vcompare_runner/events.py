@@ -93,7 +93,8 @@ class RunState:
         self.busy: dict[str, tuple[str, float]] = {}
         self.measured: dict[tuple[str, int], MeasuredBlock] = {}
         self.failures: list[Failure] = []
-        self.results: dict[str, t.Any] = {}
+        # Task → host → its last result.
+        self.results_of: dict[str, dict[str, t.Any]] = {}
         self.messages: list[str] = []
         self.notices: list[str] = []
         self.now = 0.0
@@ -189,7 +190,7 @@ class RunState:
     def _on_runner_on_ok(self, data: Event) -> None:
         self.busy.pop(str(data.get("host")), None)
         result = data.get("res") or {}
-        self.results[str(data.get("task") or "")] = result
+        self.results_of.setdefault(str(data.get("task") or ""), {})[str(data.get("host"))] = result
         self._take_measured(data, result)
         if _action(data) & NEXT_ACTIONS and result.get("stopped"):
             self.stopped, self.at_least = str(result["stopped"]), False

@@ -10,9 +10,11 @@ import subprocess
 import typing as t
 from pathlib import Path
 
+from vcompare_runner.environment import ansible_environment
 from vcompare_runner.errors import UsageError
+from vcompare_runner.hints import hints
 from vcompare_runner.names import ARMS_OF_GROUP, arm_order
-from vcompare_runner.project import Project, ansible_environment, ansible_program
+from vcompare_runner.project import Project, ansible_program
 
 _TIMEOUT_S = 120
 _REMEDY = (
@@ -51,10 +53,29 @@ def read_inventory(
     extra_vars: t.Mapping[str, t.Any],
     environment: t.Mapping[str, str],
 ) -> Inventory:
+    """Read an inventory of hosts to compare.
+
+    :raises UsageError: as ``list_inventory``, or no host of it carries an arm.
+    """
+    inventory = list_inventory(source, project, extra_vars, environment)
+    if not inventory.arms:
+        groups = ", ".join(ARMS_OF_GROUP)
+        raise UsageError(
+            f"--inventory: no host of {source} carries an arm",
+            f"put hosts into at least one of the groups {groups}",
+        )
+    return inventory
+
+
+def list_inventory(
+    source: Path,
+    project: Project,
+    extra_vars: t.Mapping[str, t.Any],
+    environment: t.Mapping[str, str],
+) -> Inventory:
     """Read an inventory with ``ansible-inventory``, as Ansible will.
 
-    :raises UsageError: it is missing or can't be parsed (also in part), or no host of it carries an
-        arm.
+    :raises UsageError: it is missing or can't be parsed (also in part).
     """
     if not source.exists():
         raise UsageError(f"--inventory: there is no {source}", _REMEDY)
@@ -65,12 +86,6 @@ def read_inventory(
         "-e",
         json.dumps(dict(extra_vars)),
     ]
-    # Half an inventory would compare less than was asked for, so that a part that can't be parsed
-    # is an error.
-    strict = {
-        "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "True",
-        "ANSIBLE_LOCALHOST_WARNING": "False",
-    }
     try:
         result = subprocess.run(
             command,
@@ -79,28 +94,24 @@ def read_inventory(
             timeout=_TIMEOUT_S,
             check=False,
             stdin=subprocess.DEVNULL,
-            env={**os.environ, **ansible_environment(project), **strict, **environment},
+            # Without a terminal, nothing asks for a password there.
+            start_new_session=True,
+            env={**os.environ, **ansible_environment(project), **environment},
         )
     except subprocess.TimeoutExpired as error:
         raise UsageError(
             f"--inventory: {source} was not read within {_TIMEOUT_S} s", _REMEDY
         ) from error
     if result.returncode != 0 or "unable to parse" in result.stderr.lower():
-        raise UsageError(f"--inventory: {source} can't be read: {_said(result.stderr)}", _REMEDY)
+        remedy = "; ".join((*hints([result.stderr]), _REMEDY))
+        raise UsageError(f"--inventory: {source} can't be read: {_said(result.stderr)}", remedy)
     try:
         listed = json.loads(result.stdout)
     except ValueError as error:
         raise UsageError(
             f"--inventory: {source} can't be read: {_said(result.stderr)}", _REMEDY
         ) from error
-    inventory = Inventory(source, _flatten(listed), listed.get("_meta", {}).get("hostvars", {}))
-    if not inventory.arms:
-        groups = ", ".join(ARMS_OF_GROUP)
-        raise UsageError(
-            f"--inventory: no host of {source} carries an arm",
-            f"put hosts into at least one of the groups {groups}",
-        )
-    return inventory
+    return Inventory(source, _flatten(listed), listed.get("_meta", {}).get("hostvars", {}))
 
 
 def _said(stderr: str) -> str:

@@ -16,7 +16,7 @@ import yaml
 
 from vcompare_runner.errors import UsageError, VcompareError
 
-_COLLECTION = Path("ansible_collections", "vcompare", "lab")
+COLLECTION = Path("ansible_collections", "vcompare", "lab")
 # Where ansible-galaxy puts collections, and where distributions do.
 _DEFAULT_PATHS = "~/.ansible/collections:/usr/share/ansible/collections"
 
@@ -79,8 +79,8 @@ def find_project(package: Path | None = None) -> Project:
     paths = os.environ.get("ANSIBLE_COLLECTIONS_PATH") or _DEFAULT_PATHS
     looked = [Path(path).expanduser() for path in paths.split(":") if path]
     for path in looked:
-        if (path / _COLLECTION / "playbooks").is_dir():
-            return Project(path / _COLLECTION)
+        if (path / COLLECTION / "playbooks").is_dir():
+            return Project(path / COLLECTION)
     places = ", ".join(str(place) for place in (checkout / "playbooks", *looked))
     raise UsageError(
         f"the collection vcompare.lab was not found (looked in {places})",
@@ -103,24 +103,3 @@ def ansible_program(name: str) -> Path:
             f"install it there: {sys.executable} -m pip install ansible-core",
         )
     return path
-
-
-def ansible_environment(project: Project) -> dict[str, str]:
-    """Return the variables that Ansible needs, beside the user's own."""
-    environment = {
-        # ansible-runner switches host key checking off unless something is set.
-        "ANSIBLE_HOST_KEY_CHECKING": os.environ.get("ANSIBLE_HOST_KEY_CHECKING", "True"),
-        # Its output goes through us into a log.
-        "ANSIBLE_NOCOLOR": "True",
-        "ANSIBLE_FORCE_COLOR": "False",
-        "ANSIBLE_DEPRECATION_WARNINGS": os.environ.get("ANSIBLE_DEPRECATION_WARNINGS", "False"),
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
-    }
-    if project.config and "ANSIBLE_CONFIG" not in os.environ:
-        environment["ANSIBLE_CONFIG"] = str(project.config)
-    return environment
-
-
-def home_environment(home: Path) -> dict[str, str]:
-    """Return what an inventory plugin needs to find the lab of a home: it sees no extra variables."""
-    return {"VCOMPARE_HOME": str(home)}

@@ -7,9 +7,13 @@ import json
 import typing as t
 from pathlib import Path
 
-from vcompare_runner import commands
-from vcompare_runner.errors import EXIT_OK, UsageError
+from vcompare_runner import commands, seen
+from vcompare_runner.errors import EXIT_OK, PlaybookError, UsageError
 from vcompare_runner.terminal import say
+
+# Names of the tasks whose results say what was done (docs/contracts.md).
+LOCK_TASK = "lab: lock"
+VERIFY_TASK = "lab: verify"
 
 
 def lock(lab: str, output: Path, inventory: Path | None) -> int:
@@ -24,12 +28,19 @@ def lock(lab: str, output: Path, inventory: Path | None) -> int:
             + ("it is a folder" if target.is_dir() else f"there is no folder {target.parent}"),
             "name a file in a folder that is there",
         )
-    _outcome, code = commands.lab_play(
+    outcome, code, servers = commands.lab_play(
         "lab_lock.yml", lab, None, inventory, vcompare_lock=str(target)
     )
-    if code is None:
-        say(f"the lab {lab} is written down in {target}")
-    return EXIT_OK if code is None else code
+    if code is not None:
+        return code
+    for result in seen.results(outcome, LOCK_TASK, servers).values():
+        if result.get("dest") != str(target):
+            raise PlaybookError(
+                f"the lock was written to {result.get('dest')}, not to {target}",
+                f"the log is {outcome.log}",
+            )
+    say(f"the lab {lab} is written down in {target}")
+    return EXIT_OK
 
 
 def rebuild(
@@ -47,7 +58,7 @@ def rebuild(
             raise UsageError(
                 f"--packages: there is no folder {place}", "name the folder packages of a home"
             )
-    _outcome, code = commands.lab_play(
+    outcome, code, servers = commands.lab_play(
         "lab_rebuild.yml",
         lab,
         None,
@@ -57,9 +68,14 @@ def rebuild(
         vcompare_verify=verify,
         vcompare_packages=[str(place) for place in places],
     )
-    if code is None:
-        say(f"the lab {lab} is built from {source}" + (", and is what that says" if verify else ""))
-    return EXIT_OK if code is None else code
+    if code is not None:
+        return code
+    seen.check_lab(outcome, commands.DOWN_TASK, servers, lab, "absent")
+    seen.check_lab(outcome, commands.UP_TASK, servers, lab, "running")
+    if verify:
+        seen.results(outcome, VERIFY_TASK, servers)
+    say(f"the lab {lab} is built from {source}" + (", and is what that says" if verify else ""))
+    return EXIT_OK
 
 
 def _nodes_of(source: Path) -> int:

@@ -14,6 +14,8 @@ import contextlib
 import dataclasses
 import json
 import os
+import shlex
+import sys
 import tempfile
 import typing as t
 from pathlib import Path
@@ -21,16 +23,18 @@ from pathlib import Path
 import ansible_runner
 import ansible_runner.exceptions
 
-from vcompare_runner.errors import PlaybookError
-from vcompare_runner.events import Failure, RunState, plain_text
-from vcompare_runner.interrupt import GRACE_S, Interrupt, Stopper
-from vcompare_runner.progress import Progress
-from vcompare_runner.project import (
-    Project,
+from vcompare_runner.environment import (
+    ASK_REMEDY,
     ansible_environment,
-    ansible_program,
+    asks_for_passwords,
     home_environment,
 )
+from vcompare_runner.errors import PlaybookError
+from vcompare_runner.events import Failure, RunState, plain_text
+from vcompare_runner.hints import hints
+from vcompare_runner.interrupt import GRACE_S, Interrupt, Stopper
+from vcompare_runner.progress import Progress
+from vcompare_runner.project import Project, ansible_program
 from vcompare_runner.room import RoomWatch, full_disks
 
 # How often, in seconds, ansible-runner looks whether to stop.
@@ -45,6 +49,7 @@ class Outcome:
     :param interrupted: whether it was stopped by a signal.
     :param log: what Ansible printed.
     :param left: processes that could not be ended.
+    :param asks: whether the user's configuration has Ansible ask for a password, which it can't here.
     :param full: disks of the home that had no room left at the end, in sentences.
     """
 
@@ -54,6 +59,7 @@ class Outcome:
     log: Path
     left: tuple[int, ...] = ()
     full: tuple[str, ...] = ()
+    asks: bool = False
 
     @property
     def ok(self) -> bool:
@@ -91,8 +97,8 @@ def run_playbook(
     state = progress.state
     if interrupt.requested:
         return Outcome(254, True, state, log)
-    # ansible-runner takes the first ansible-playbook on PATH, and that is this one.
-    ansible_program("ansible-playbook")
+    program = ansible_program("ansible-playbook")
+    environment = ansible_environment(project)
     watch = RoomWatch(home, progress.say)
 
     def tick() -> None:
@@ -125,10 +131,13 @@ def run_playbook(
             runner = ansible_runner.run(
                 private_data_dir=private,
                 project_dir=str(project.root),
-                playbook=str(playbook),
+                binary=sys.executable,
+                cmdline=shlex.join(
+                    ["-m", "vcompare_runner.guard", str(program), str(playbook)],
+                ),
                 inventory=[str(item) for item in inventory],
                 extravars=dict(extra_vars),
-                envvars={**ansible_environment(project), **home_environment(home)},
+                envvars={**environment, **home_environment(home)},
                 suppress_env_files=True,
                 suppress_output_file=True,
                 fact_cache_type="memory",
@@ -145,7 +154,8 @@ def run_playbook(
             left = tuple(stopper.finish()) if interrupt.requested else ()
     rc = 254 if runner.rc is None else runner.rc
     full = tuple(full_disks(home).values()) if rc else ()
-    return Outcome(rc, interrupt.requested, state, log, left, full)
+    asks = bool(rc) and asks_for_passwords(project)
+    return Outcome(rc, interrupt.requested, state, log, left, full, asks)
 
 
 def _write_settings(private: Path) -> None:
@@ -176,6 +186,10 @@ def failure_lines(outcome: Outcome) -> list[str]:
         # No task failed: Ansible itself did (a playbook that can't be parsed, a missing role).
         said = [text for text in outcome.state.messages if text.strip()][-15:]
         lines = said or [f"ansible-playbook ended with exit code {outcome.rc} and said nothing"]
+    found = hints([*lines, *outcome.state.messages])
+    if outcome.asks and ASK_REMEDY not in found:
+        found.append(ASK_REMEDY)
+    lines += [f"  remedy: {hint}" for hint in found]
     lines += outcome.full
     lines.append(f"log: {outcome.log}")
     return lines

@@ -152,6 +152,8 @@ measure_profiles:
 """
 
 INVENTORY = """\
+[lab_servers]
+localhost
 [bare_hosts]
 lab-linux
 [docker_hosts]

@@ -86,15 +86,12 @@ def test_help_documents_exit_codes(vcompare: Vcompare, arguments: tuple[str, ...
         (("compare", "--blocks", "many"), ("--blocks",)),
         (("compare", "--seed", "-4"), ("--seed", "negative")),
         (("compare", "--claims", "/nowhere.yml"), ("--claims", "/nowhere.yml")),
-        (("compare", "--resume", "x", "--claims", "a.yml"), ("--resume", "--claims")),
         (("compare", "--systems", "/nowhere.yml"), ("--systems", "/nowhere.yml")),
-        (("compare", "--resume", "x", "--systems", "a.yml"), ("--resume", "--systems")),
         (("compare", "-i", "/nowhere/at/all"), ("--inventory", "/nowhere/at/all", "-i")),
         (
             ("compare", "--resume", "20200101-000000-abcdef"),
             ("20200101-000000-abcdef", "vcompare runs"),
         ),
-        (("compare", "--resume", "x", "--arms", "bare"), ("--resume", "--arms")),
         (("report", "nothing-like-it"), ("nothing-like-it", "vcompare runs")),
         (("report", "./nothing"), ("./nothing",)),
         (("lab", "up", "--lab", "UP"), ("--lab",)),
@@ -478,15 +475,3 @@ def test_collection_is_found_beside_the_package_or_installed(
     assert project.find_project(package).root == installed
     (tmp_path / "site-packages" / "playbooks").mkdir()
     assert project.find_project(package).root == tmp_path / "site-packages"
-
-
-def test_host_keys_are_checked_and_the_users_configuration_is_kept(
-    checkout: Checkout, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("ANSIBLE_CONFIG", raising=False)
-    monkeypatch.delenv("ANSIBLE_HOST_KEY_CHECKING", raising=False)
-    found = project.ansible_environment(project.Project(checkout.root))
-    assert found["ANSIBLE_HOST_KEY_CHECKING"] == "True"
-    assert found["ANSIBLE_CONFIG"] == str(checkout.root / "ansible.cfg")
-    monkeypatch.setenv("ANSIBLE_CONFIG", "/etc/mine.cfg")
-    assert "ANSIBLE_CONFIG" not in project.ansible_environment(project.Project(checkout.root))
