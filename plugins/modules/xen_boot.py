@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: xen_boot
-short_description: Have a host boot into Xen, with a bounded dom0
+short_description: Boot a host into Xen, with a bounded dom0
 version_added: 0.1.0
 author:
   - The vcompare contributors (@vcompare)
@@ -14,10 +14,14 @@ description:
   - Writes the boot menu with an entry for Xen whose dom0 has a fixed memory, and chooses that entry for the next boot
     only. Run again after the reboot, it verifies from C(/sys/hypervisor) and C(xl info) that the host is dom0, and
     makes the entry the default. A Xen that does not boot so costs one power cycle and no more.
+  - A host on which GRUB can't clear a one-time entry (C(/boot/grub) on LVM, RAID, btrfs, ZFS) is refused before
+    anything is changed. So is one whose own settings set another value of an option than ours; the file is named.
+  - A host that is dom0 already, without our settings, is used as it is where its dom0 has at least the wanted memory.
+  - What is changed is recorded in the host's journal first.
 options:
   dom0_memory_mib:
     description:
-      - Memory of dom0 in MiB; it neither grows nor shrinks.
+      - Memory of dom0 in MiB; it neither grows nor shrinks. For a dom0 that is there already, the least.
     type: int
     default: 1024
   xen_options:
@@ -35,6 +39,26 @@ options:
       - Fail when the host is not dom0 now. For the run after the reboot.
     type: bool
     default: false
+  preflight:
+    description:
+      - Change nothing, and fail where a reboot is needed and is not allowed or not safe. To be run before packages
+        are installed.
+    type: bool
+    default: false
+  provision:
+    description:
+      - With O(preflight), whether the host may be changed. Where it may not, the host must be a dom0 already, and
+        what is missing is named.
+    type: bool
+    default: true
+  allow:
+    description:
+      - What may be done to the host. V(reboot) permits its reboot; V(restart) permits interrupting containers and
+        virtual machines that run on it.
+    type: list
+    elements: str
+    choices: [restart, reboot]
+    default: []
 attributes:
   check_mode:
     support: full
@@ -48,9 +72,10 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: Have an entry for Xen
+- name: Add an entry for Xen
   vcompare.lab.xen_boot:
     dom0_memory_mib: 2048
+    allow: [reboot]
   register: xen
 
 - name: Boot into it
@@ -73,6 +98,14 @@ reboot_required:
   description: Whether the host runs another system than was set.
   returned: success
   type: bool
+as_found:
+  description: Whether the host is a dom0 that somebody else set up, and good enough as it is.
+  returned: success
+  type: bool
+dom0_memory_mib:
+  description: Memory that dom0 really has, in MiB; null without Xen.
+  returned: success
+  type: int
 dom0:
   description: Whether the host is dom0 of a Xen now.
   returned: success
@@ -98,36 +131,38 @@ entry:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.vcompare.lab.plugins.module_utils.engines.xen_boot import (
-    XenBoot,
-    hypervisor_options,
-    settings_text,
-)
+from ansible_collections.vcompare.lab.plugins.module_utils.engines.xen_boot import Wanted, XenBoot
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
+
+_OPTIONS = {
+    "dom0_memory_mib": {"type": "int", "default": 1024},
+    "xen_options": {"type": "str", "default": ""},
+    "dom0_options": {"type": "str", "default": ""},
+    "verify": {"type": "bool", "default": False},
+    "preflight": {"type": "bool", "default": False},
+    "provision": {"type": "bool", "default": True},
+    "allow": {
+        "type": "list",
+        "elements": "str",
+        "choices": ["restart", "reboot"],
+        "default": [],
+    },
+}
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "dom0_memory_mib": {"type": "int", "default": 1024},
-            "xen_options": {"type": "str", "default": ""},
-            "dom0_options": {"type": "str", "default": ""},
-            "verify": {"type": "bool", "default": False},
-        },
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(argument_spec=_OPTIONS, supports_check_mode=True)
     params = module.params
+    wanted = Wanted(params["dom0_memory_mib"], params["xen_options"], params["dom0_options"])
+    boot = XenBoot(wanted, module.check_mode, params["verify"], params["allow"])
     try:
-        text = settings_text(
-            params["dom0_memory_mib"], params["xen_options"], params["dom0_options"]
-        )
-        boot = XenBoot(text, module.check_mode, params["verify"])
-        options = hypervisor_options(params["dom0_memory_mib"], params["xen_options"])
-        result = boot.converge(options)
+        if params["preflight"]:
+            module.exit_json(**boot.preflight(params["provision"]))
+        result = boot.converge()
         if params["verify"] and not module.check_mode and result["reboot_required"]:
             raise VcompareError(
-                f"After the reboot the host is not dom0 of a Xen with {' '.join(options)}; Xen's command line: "
-                f"{result['commandline'] or 'there is no Xen'}.",
+                f"After the reboot the host is not dom0 of a Xen with {' '.join(wanted.xen)}; Xen's command line: "
+                f"{result['commandline'] or 'there is no Xen'}; dom0's memory: {result['dom0_memory_mib']} MiB.",
                 "See the host's console; it boots its old system unless told otherwise.",
             )
     except VcompareError as error:

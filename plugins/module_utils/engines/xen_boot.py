@@ -3,18 +3,22 @@
 """Booting a host into Xen, and proving that it did.
 
 The way in is a one-time entry (``grub-reboot``): a Xen that doesn't come up costs one power cycle, and the host
-is back in its old system. Only once the host is seen to be dom0 does Xen become the default.
+is back in its old system. Where GRUB can't do that, the host is refused. Only once the host is seen
+to be dom0 does Xen become the default.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import os
-import re
 import shlex
 import typing as t
 
+from ansible_collections.vcompare.lab.plugins.module_utils.engines import carried, grub
+from ansible_collections.vcompare.lab.plugins.module_utils.engines.xen_running import running
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils.host_journal import HostJournal
 from ansible_collections.vcompare.lab.plugins.module_utils.lab import command
 
 # Read before Debian's own xen.cfg, which would choose the default by translated text.
@@ -22,9 +26,8 @@ SETTINGS = "/etc/default/grub.d/vcompare.cfg"
 CONSOLED = "/etc/default/xen"
 # xenconsoled keeps no console where this folder is missing, and Debian's packages don't make it.
 CONSOLE_LOGS = "/var/log/xen/console"
-GRUB_CFG = "/boot/grub/grub.cfg"
-_ENTRY = re.compile(r"^\s*(?:menuentry|submenu)\s+(.*)\{\s*$")
-_HYPERVISOR = re.compile(r"/xen-[^/]*(?<!\.efi)$")
+# Of the wanted memory: Xen and the kernel round it.
+_TOLERANCE = 0.1
 
 
 def hypervisor_options(dom0_memory_mib: int, xen_options: str) -> list[str]:
@@ -47,67 +50,6 @@ def settings_text(dom0_memory_mib: int, xen_options: str, dom0_options: str) -> 
     return "\n".join(lines) + "\n"
 
 
-def xen_entry(grub_cfg: str) -> str:
-    """Path of the first Xen entry of a menu in the form that grub-reboot takes (``submenu>entry``).
-
-    Entries are found by what they boot, not by their translated titles. The one with ``.efi`` is for
-    firmware that boots Xen itself.
-
-    :param grub_cfg: text of grub.cfg.
-    :raises VcompareError: there is none.
-    """
-    blocks: list[str] = []
-    for line in grub_cfg.splitlines():
-        words = line.split()
-        if words[-1:] == ["{"]:
-            match = _ENTRY.match(line)
-            # A function has a block as well, and is no part of a path.
-            blocks.append(_entry_id(match[1]) if match else "")
-        elif words == ["}"]:
-            blocks = blocks[:-1]
-        elif (
-            len(words) > 1
-            and words[0] in ("multiboot", "multiboot2")
-            and _HYPERVISOR.search(words[1])
-        ):
-            return ">".join(block for block in blocks if block)
-    raise VcompareError(
-        "The boot menu has no entry for Xen.",
-        "See that xen-hypervisor is installed and that /etc/grub.d/20_linux_xen is executable, then run update-grub.",
-    )
-
-
-def _entry_id(rest: str) -> str:
-    words = shlex.split(rest)
-    for place, word in enumerate(words):
-        if word in ("$menuentry_id_option", "--id") and place + 1 < len(words):
-            return words[place + 1]
-    return words[0]
-
-
-def running() -> dict[str, t.Any]:
-    """What the host runs under now.
-
-    :returns: dom0, version, commandline, capabilities; empty values where there is no Xen.
-    """
-    found: dict[str, t.Any] = {"dom0": False, "version": "", "commandline": "", "capabilities": []}
-    if _read("/sys/hypervisor/type") != "xen":
-        return found
-    found["dom0"] = "control_d" in _read("/proc/xen/capabilities")
-    if not found["dom0"]:
-        return found
-    info = {}
-    for line in command.run(["xl", "info"], "asking Xen what it is", timeout_s=120).splitlines():
-        key, _sep, value = line.partition(":")
-        info[key.strip()] = value.strip()
-    found["version"] = info.get("xen_version", "")
-    found["commandline"] = info.get("xen_commandline", "")
-    found["capabilities"] = info.get("virt_caps", "").split()
-    found["total_memory_mib"] = int(info.get("total_memory", "0"))
-    found["free_memory_mib"] = int(info.get("free_memory", "0"))
-    return found
-
-
 def _read(path: str) -> str:
     try:
         with open(path, encoding="utf-8", errors="replace") as text:
@@ -116,93 +58,214 @@ def _read(path: str) -> str:
         return ""
 
 
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """What a host shall boot.
+
+    :param dom0_memory_mib: memory of dom0; of a dom0 that somebody else set up, the least.
+    :param xen_options: further options of Xen; ``dom0_options`` dom0's kernel command line, empty for the host's own.
+    """
+
+    dom0_memory_mib: int
+    xen_options: str = ""
+    dom0_options: str = ""
+
+    @property
+    def xen(self) -> list[str]:
+        """The words that must be in force on Xen's command line."""
+        return hypervisor_options(self.dom0_memory_mib, self.xen_options)
+
+    @property
+    def text(self) -> str:
+        """Content of our file."""
+        return settings_text(self.dom0_memory_mib, self.xen_options, self.dom0_options)
+
+    def in_force(self, now: t.Mapping[str, t.Any]) -> bool:
+        """Whether Xen was booted with it, and dom0 has that memory."""
+        if not now["dom0"] or grub.overridden(now["commandline"].split(), self.xen):
+            return False
+        memory, wanted = now["dom0_memory_mib"], self.dom0_memory_mib
+        return bool(abs(memory - wanted) <= wanted * _TOLERANCE)
+
+    def suffices(self, now: t.Mapping[str, t.Any]) -> bool:
+        """Whether a dom0 that is not ours is good enough as it is."""
+        return bool(
+            now["dom0"]
+            and not os.path.exists(SETTINGS)
+            and not grub.overridden(now["commandline"].split(), self.xen_options.split())
+            and now["dom0_memory_mib"] >= self.dom0_memory_mib * (1 - _TOLERANCE)
+        )
+
+
 class XenBoot:
     """The boot settings of one host.
 
-    :param wanted: text that our file shall have.
+    :param allow: ``reboot`` where the host may be rebooted, ``restart`` where instances may be interrupted.
     :param verify: the host was booted into Xen already: if it isn't dom0 now, trying again would not help.
+    :param ask: what answers in place of grub-probe.
     """
 
-    def __init__(self, wanted: str, check_mode: bool, verify: bool = False) -> None:
+    def __init__(
+        self,
+        wanted: Wanted,
+        check_mode: bool,
+        verify: bool = False,
+        allow: t.Collection[str] = (),
+        ask: grub.Probe = grub.probe,
+    ) -> None:
         self.verify = verify
         self.wanted = wanted
         self.check_mode = check_mode
+        self.allow = allow
+        self.ask = ask
+        self.journal = HostJournal()
         self.changes: list[str] = []
         self.diff = ""
 
-    def converge(self, options: t.Sequence[str]) -> dict[str, t.Any]:
+    def preflight(self, provision: bool = True) -> dict[str, t.Any]:
+        """Refuse what can't be done, before anything is changed.
+
+        :param provision: whether the host may be changed at all.
+        :returns: as `converge`, without changes.
+        :raises VcompareError: a reboot is needed and not allowed or not safe, or what may not be changed is missing.
+        """
+        now = running()
+        ready = self.wanted.in_force(now) or self.wanted.suffices(now)
+        if not provision and not now["dom0"]:
+            raise VcompareError(
+                "This host is not a dom0 of Xen, and vcompare_provision is false, so nothing is installed or changed.",
+                "Boot it into Xen, or take it out of the group xen_hosts, or set vcompare_provision to true.",
+            )
+        if not provision and now["dom0_memory_mib"] < self.wanted.dom0_memory_mib * (
+            1 - _TOLERANCE
+        ):
+            raise VcompareError(
+                f"Missing: memory of dom0. It has {now['dom0_memory_mib']} MiB and needs "
+                f"{self.wanted.dom0_memory_mib} MiB, and vcompare_provision is false, so nothing is changed.",
+                "Raise dom0_mem, or ask for less with xen_host_dom0_memory_mib.",
+            )
+        # Until Xen's daemons run, a dom0 looks like a guest.
+        if provision and not ready and not _daemons_missing():
+            self._may_reboot()
+        return self._result(now, provision and not ready, "")
+
+    def converge(self) -> dict[str, t.Any]:
         """Set what is not set; say whether the host must reboot for it.
 
-        :param options: words that must be on the running Xen's command line.
         :returns: changed, changes, reboot_required, and what `running` says.
         """
-        self._settings()
-        self._console_logs()
         self._services()
         now = running()
-        reboot = not now["dom0"] or not set(options) <= set(now["commandline"].split())
-        entry = "" if self.check_mode and self.changes else xen_entry(_read(GRUB_CFG))
+        if self.wanted.suffices(now):
+            # Somebody else's dom0: its boot menu stays theirs.
+            self._console_logs()
+            return self._result(now, False, "")
+        reboot = not self.wanted.in_force(now)
+        if reboot and not self.verify:
+            self._may_reboot()
+        self._settings(reboot)
+        self._console_logs()
+        self._boot_services()
+        entry = "" if self.check_mode and self.changes else grub.xen_entry(_read(grub.CFG)).path
         if reboot and not self.verify:
             self._once(entry)
         elif not reboot:
             self._default(entry)
+        return self._result(now, reboot, entry)
+
+    def _result(self, now: dict[str, t.Any], reboot: bool, entry: str) -> dict[str, t.Any]:
         return {
             "changed": bool(self.changes),
             "changes": self.changes,
             "reboot_required": reboot,
+            "as_found": self.wanted.suffices(now),
             "entry": entry,
             **now,
         }
 
-    def _settings(self) -> None:
+    def _may_reboot(self) -> None:
+        instances = carried.running()
+        missing = [] if "reboot" in self.allow else ["reboot"]
+        if instances and "restart" not in self.allow:
+            missing.append("restart")
+        if missing:
+            ends = f" It would interrupt: {', '.join(instances)}." if instances else ""
+            raise VcompareError(
+                f"This host must be rebooted into Xen, and vcompare_allow does not have {' and '.join(missing)}.{ends} "
+                "Nothing was changed.",
+                f"Allow it with vcompare_allow: [{', '.join(sorted({*self.allow, *missing}))}] for this host (or "
+                "--allow), or take the host out of the group xen_hosts.",
+            )
+        grub.require_one_time_entry(self.ask)
+
+    def _settings(self, reboot: bool) -> None:
         there = _read(SETTINGS)
-        if there == self.wanted.strip():
+        wanted = self.wanted.text
+        if there == wanted.strip():
+            if reboot and not self.verify and os.path.exists(grub.CFG):
+                self._read_back()
             return
         self.changes.append(f"write {SETTINGS} and the boot menu")
         self.diff = "".join(
             difflib.unified_diff(
-                there.splitlines(True), self.wanted.splitlines(True), SETTINGS, SETTINGS
+                there.splitlines(True), wanted.splitlines(True), SETTINGS, SETTINGS
             )
         )
         if self.check_mode:
             return
+        self.journal.file(SETTINGS)
+        # The menu is written by update-grub: taking our file away and running that again undoes it.
+        self.journal.note("grub-menu", grub.CFG, {})
         os.makedirs(os.path.dirname(SETTINGS), exist_ok=True)
-        partial = SETTINGS + ".partial"
-        with open(partial, "w", encoding="utf-8") as file:
-            file.write(self.wanted)
+        _replace(SETTINGS, wanted)
         try:
-            os.replace(partial, SETTINGS)
             command.run(["update-grub"], "writing the boot menu", timeout_s=900)
+            self._read_back()
         except VcompareError:
             # A half-made change must not look like a finished one to the next run.
-            os.unlink(SETTINGS)
+            if there:
+                _replace(SETTINGS, there + "\n")
+            else:
+                os.unlink(SETTINGS)
+            command.run(["update-grub"], "writing the old boot menu again", timeout_s=900)
             raise
 
+    def _read_back(self) -> None:
+        menu = _read(grub.CFG)
+        kernel = self.wanted.dom0_options.split()
+        grub.refuse_overridden(menu, grub.xen_entry(menu), self.wanted.xen, kernel, SETTINGS)
+
     def _console_logs(self) -> None:
-        """Have guests' consoles logged: the last lines of one that failed are its only witness."""
+        """Ensure that guests' consoles are logged: the last lines of one that failed are its only witness."""
         if not os.path.isdir(CONSOLE_LOGS):
-            self.changes.append(f"make {CONSOLE_LOGS}")
+            self.changes.append(f"create {CONSOLE_LOGS}")
             if not self.check_mode:
+                self.journal.directory(CONSOLE_LOGS)
                 os.makedirs(CONSOLE_LOGS)
         text = _read(CONSOLED)
         # Debian's init script passes these on; it does not read XENCONSOLED_TRACE.
         line = 'XENCONSOLED_ARGS="--log=guest"'
         if line in text.splitlines():
             return
-        self.changes.append("have guests' consoles logged")
+        self.changes.append("log guests' consoles")
         if self.check_mode:
             return
+        self.journal.file(CONSOLED)
         with open(CONSOLED, "a", encoding="utf-8") as file:
             file.write(f"\n# vcompare.lab.xen_host\n{line}\n")
 
-    def _services(self) -> None:
-        """Have Xen's daemons: now in a dom0, and at boot."""
-        if command.state("systemctl", "is-enabled", "xen.service") != "enabled":
+    def _boot_services(self) -> None:
+        enabled = command.state("systemctl", "is-enabled", "xen.service")
+        if enabled != "enabled":
             self.changes.append("start Xen's daemons at boot")
             if not self.check_mode:
+                active = command.state("systemctl", "is-active", "xen.service")
+                self.journal.unit("xen.service", enabled, active)
                 command.run(["systemctl", "enable", "xen.service"], "enabling Xen's daemons")
-        # They mount xenfs, and without it not even `xl info` works.
-        if _read("/sys/hypervisor/type") == "xen" and not os.path.exists("/proc/xen/capabilities"):
+
+    def _services(self) -> None:
+        """Start Xen's daemons in a dom0: they mount xenfs, and without it not even `xl info` works."""
+        if _daemons_missing():
             self.changes.append("start Xen's daemons")
             if not self.check_mode:
                 command.run(
@@ -213,19 +276,26 @@ class XenBoot:
                 )
 
     def _once(self, entry: str) -> None:
-        if f"next_entry={entry}" in _grubenv():
-            return
-        self.changes.append("boot into Xen once")
-        if not self.check_mode:
-            command.run(["grub-reboot", entry], "choosing Xen for the next boot")
+        self._choose("next_entry", entry, "grub-reboot", "boot into Xen once")
 
     def _default(self, entry: str) -> None:
-        if f"saved_entry={entry}" in _grubenv():
+        self._choose("saved_entry", entry, "grub-set-default", "make Xen the default")
+
+    def _choose(self, variable: str, entry: str, program: str, what: str) -> None:
+        before = grub.environment()
+        if before.get(variable) == entry:
             return
-        self.changes.append("make Xen the default")
+        self.changes.append(what)
         if not self.check_mode:
-            command.run(["grub-set-default", entry], "making Xen the default")
+            self.journal.note("grubenv", variable, {"value": before.get(variable)})
+            command.run([program, entry], f"setting GRUB's {variable}")
 
 
-def _grubenv() -> list[str]:
-    return _read("/boot/grub/grubenv").splitlines()
+def _daemons_missing() -> bool:
+    return _read("/sys/hypervisor/type") == "xen" and not os.path.exists("/proc/xen/capabilities")
+
+
+def _replace(path: str, text: str) -> None:
+    with open(path + ".partial", "w", encoding="utf-8") as file:
+        file.write(text)
+    os.replace(path + ".partial", path)
