@@ -108,13 +108,14 @@ def _without_traces(tree: str, initrd: str, work: str) -> None:
     """Take out what building left that would differ in the next build of the same packages."""
     path = os.path.join(tree, "boot", initrd)
     packed = command.run_bytes([*as_builder(), "cat", path], "reading the node's initrd")
+    plain, packed = newc.first(packed)
     archive = command.run_bytes(["gzip", "-dc"], "unpacking the node's initrd", stdin=packed)
     packed = command.run_bytes(
         ["gzip", "-9n"], "packing the node's initrd", stdin=newc.timeless(archive, EPOCH)
     )
     own = os.path.join(work, "initrd")
     with open(own, "wb") as file:
-        file.write(packed)
+        file.write((newc.timeless(plain, EPOCH) if plain else b"") + packed)
     # GRUB's package asks debconf with the name of a scratch file, which debconf keeps.
     script = """
         cat "$2" > "$1"/boot/"$3"

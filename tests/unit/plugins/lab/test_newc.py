@@ -9,6 +9,7 @@ import subprocess
 
 import pytest
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils.lab import newc
 from ansible_collections.vcompare.lab.plugins.module_utils.lab.newc import timeless
 
 
@@ -58,3 +59,23 @@ def test_a_second_archive_behind_the_first_is_refused(tmp_path):
     archive = packed(tmp_path / "a", 1000)
     with pytest.raises(VcompareError, match="more than one archive"):
         timeless(archive + archive, 0)
+
+
+@pytest.mark.parametrize("padding", [b"", b"\0" * 512])
+def test_an_initrd_of_debian_13_is_split_where_its_compressed_part_begins(tmp_path, padding):
+    plain = packed(tmp_path / "a", 1000)
+    compressed = subprocess.run(
+        ["gzip", "-n"], input=packed(tmp_path / "b", 1), check=True, capture_output=True
+    ).stdout
+    found, rest = newc.first(plain + padding + compressed)
+    assert (found, rest) == (plain + padding, compressed)
+    assert len(timeless(found, 5)) == len(found)
+
+
+def test_an_initrd_of_one_compressed_part_has_nothing_before_it():
+    assert newc.first(b"\x1f\x8bpacked") == (b"", b"\x1f\x8bpacked")
+
+
+def test_an_archive_that_does_not_end_is_refused(tmp_path):
+    with pytest.raises(VcompareError, match="no entry of the format newc"):
+        newc.first(packed(tmp_path / "a", 1000)[:150])
