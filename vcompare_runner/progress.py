@@ -16,6 +16,7 @@ import rich.spinner
 import rich.table
 import rich.text
 
+from vcompare_runner.escape import visible
 from vcompare_runner.events import Event, MeasuredBlock, RunState, event_time
 
 # Without a line for this long, a plain log says what it is waiting for.
@@ -41,6 +42,10 @@ class Progress(t.Protocol):
 
     def say(self, text: str) -> None:
         """Show a line of our own."""
+
+
+def _shown(text: str, **style: t.Any) -> rich.text.Text:
+    return rich.text.Text(visible(text), **style)
 
 
 def wants_plain(stream: t.TextIO) -> bool:
@@ -181,7 +186,7 @@ class PlainProgress:
 
     def _line(self, now: float, text: str) -> None:
         moment = datetime.datetime.fromtimestamp(now, datetime.UTC)
-        self._stream.write(f"{moment:%Y-%m-%dT%H:%M:%SZ} {' '.join(text.split())}\n")
+        self._stream.write(f"{moment:%Y-%m-%dT%H:%M:%SZ} {visible(' '.join(text.split()))}\n")
         self._stream.flush()
         self._said_at = self._clock()
 
@@ -229,7 +234,7 @@ class LiveProgress:
         for failure in self.state.failures[self._failures :]:
             first = failure.message.splitlines()[0]
             self._console.print(
-                rich.text.Text(f"failed on {failure.host}: {failure.task}: {first}", style="red")
+                _shown(f"failed on {failure.host}: {failure.task}: {first}", style="red")
             )
         self._failures = len(self.state.failures)
 
@@ -238,7 +243,7 @@ class LiveProgress:
 
     def say(self, text: str) -> None:
         """Show a line of our own above the picture."""
-        self._console.print(rich.text.Text(text))
+        self._console.print(_shown(text))
 
     def picture(self) -> rich.console.RenderableType:
         """Draw the state."""
@@ -254,7 +259,7 @@ class LiveProgress:
                 mark: rich.console.RenderableType = self._spinner
                 style = "bold"
             else:
-                mark = rich.text.Text(
+                mark = _shown(
                     ("✗" if utf else "x") if stage.failed else ("✓" if utf else "+"),
                     style="red" if stage.failed else "green",
                 )
@@ -262,9 +267,9 @@ class LiveProgress:
             elapsed = duration(stage.elapsed(now))
             table.add_row(
                 mark,
-                rich.text.Text(stage.name, style=style),
+                _shown(stage.name, style=style),
                 elapsed,
-                rich.text.Text(stage.text, style=style),
+                _shown(stage.text, style=style),
             )
         parts: list[rich.console.RenderableType] = [table]
         if self.state.measured and self.state.total:
@@ -274,7 +279,7 @@ class LiveProgress:
             for host, (task, since) in sorted(self.state.busy.items())
         ]
         parts += [
-            rich.text.Text(f"   {line}", style="cyan", overflow="ellipsis", no_wrap=True)
+            _shown(f"   {line}", style="cyan", overflow="ellipsis", no_wrap=True)
             for line in busy[:6]
         ]
         return rich.console.Group(*parts)
@@ -301,7 +306,7 @@ class LiveProgress:
         grid.add_row(
             "  ",
             rich.progress_bar.ProgressBar(total=total, completed=done, width=30),
-            rich.text.Text(words),
+            _shown(words),
         )
         table = rich.table.Table(box=None, padding=(0, 2, 0, 0), show_edge=False)
         for heading in ("   arm", "host", "blocks", ""):
@@ -310,10 +315,10 @@ class LiveProgress:
             colour = "green" if set(counts) <= {"ok"} else "yellow"
             shown = ", ".join(f"{number} {status}" for status, number in counts.items())
             table.add_row(
-                f"   {arm}",
-                host,
-                rich.text.Text(shown, style=colour),
-                rich.text.Text(reason or "", style="dim"),
+                _shown(f"   {arm}"),
+                _shown(host),
+                _shown(shown, style=colour),
+                _shown(reason or "", style="dim"),
             )
         return rich.console.Group(grid, table)
 

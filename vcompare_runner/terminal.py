@@ -12,17 +12,18 @@ import rich.table
 import rich.text
 
 from vcompare_runner.errors import VcompareError
+from vcompare_runner.escape import visible
 from vcompare_runner.progress import wants_plain
 
 
 def say(text: str = "") -> None:
     """Print a line to standard output."""
-    print(text, flush=True)
+    print(visible(text), flush=True)
 
 
 def warn(text: str) -> None:
     """Print a line to standard error."""
-    print(text, file=sys.stderr, flush=True)
+    print(visible(text), file=sys.stderr, flush=True)
 
 
 def show_error(error: VcompareError) -> None:
@@ -44,7 +45,7 @@ def show_table(header: t.Sequence[str], rows: t.Sequence[t.Sequence[str]], title
     for heading in header:
         table.add_column(heading, overflow="fold")
     for row in rows:
-        table.add_row(*(rich.text.Text(cell) for cell in row))
+        table.add_row(*(rich.text.Text(visible(cell)) for cell in row))
     rich.console.Console(file=sys.stdout, highlight=False).print(table)
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import typing as t
 
 from vcompare_runner import words
+from vcompare_runner.escape import visible
 from vcompare_runner.report import view
 from vcompare_runner.report.model import Report
 
@@ -14,6 +15,8 @@ def render(report: Report) -> str:
     """Render the report as GitHub-flavoured Markdown."""
     page = view.environment(autoescape=False)
     page.filters["cell"] = cell
+    # Inside a fence nothing is acted on, but what ends it: a line of its own.
+    page.filters["code"] = lambda value: visible(" ".join(str(value).split()))
     return page.get_template("report.md.j2").render(view.context(report)).rstrip() + "\n"
 
 
@@ -23,4 +26,4 @@ def cell(value: t.Any) -> str:
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     for character in "\\`*_[]|":
         text = text.replace(character, f"\\{character}")
-    return " ".join(text.split())
+    return visible(" ".join(text.split()))
