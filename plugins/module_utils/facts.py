@@ -12,7 +12,7 @@ import subprocess
 import typing as t
 from pathlib import Path
 
-from ansible_collections.vcompare.lab.plugins.module_utils import substrate
+from ansible_collections.vcompare.lab.plugins.module_utils import hardware, substrate
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import STATE_DIR
 
 NODE_ROOTFS = substrate.NODE_DISK
@@ -188,6 +188,7 @@ def collect(image_digest: str = "") -> Facts:
         "xen_role": found.xen_role,
         "clocksource": _read("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
         "mitigations": mitigations(),
+        "hardware": hardware.read(),
         "os": os_name(_read("/etc/os-release")),
         "versions": versions,
         "boot_id": _read("/proc/sys/kernel/random/boot_id"),

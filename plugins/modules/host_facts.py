@@ -22,6 +22,11 @@ options:
       - Digest of the image to look for, V(sha256:) first. Without it, the newest one is taken.
     type: str
     default: ""
+  cpuset:
+    description:
+      - The processors of the instances, such as V(0-3); empty for all. Warnings are about these.
+    type: str
+    default: ""
 attributes:
   check_mode:
     support: full
@@ -59,6 +64,17 @@ facts:
       type: str
       returned: success
       sample: TCGTCGTCGTCG
+    hardware:
+      description: >-
+        Frequency governors and drivers, turbo, SMT, NUMA nodes, microcode, version of the control groups. What the
+        host does not show is null.
+      type: dict
+      returned: success
+    warnings:
+      description: What spoils measurements on real hardware, each with the command that changes it.
+      type: list
+      elements: str
+      returned: success
     versions:
       description: Versions of what is installed.
       type: dict
@@ -79,15 +95,23 @@ others:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.vcompare.lab.plugins.module_utils import facts
+from ansible_collections.vcompare.lab.plugins.module_utils import facts, hardware
 
 
 def main() -> None:
     module = AnsibleModule(
-        argument_spec={"image_digest": {"type": "str", "default": ""}},
+        argument_spec={
+            "image_digest": {"type": "str", "default": ""},
+            "cpuset": {"type": "str", "default": ""},
+        },
         supports_check_mode=True,
     )
     collected = facts.collect(module.params["image_digest"])
+    collected["warnings"] = hardware.warnings(
+        collected["hardware"], collected["substrate"], module.params["cpuset"]
+    )
+    for line in collected["warnings"]:
+        module.warn(line)
     image, others = collected.pop("image"), collected.pop("others")
     module.exit_json(changed=False, facts=collected, image=image, others=others)
 
