@@ -132,7 +132,7 @@ def main() -> None:
     module.exit_json(
         changed=changed,
         release=release,
-        missing_packages=packages.missing(module.params["packages"]),
+        missing_packages=packages.not_installed(module.params["packages"]),
         silent_daemons=silent,
         kvm_device_closed=server.kvm_device_closed(),
         systemd=server.has_systemd(),
