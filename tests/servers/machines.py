@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # Copyright: the vcompare contributors
 # GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Runs plain Debian servers behind a jump host for as long as a command takes.

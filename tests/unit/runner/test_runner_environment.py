@@ -59,7 +59,7 @@ SETTINGS = [
 ]
 
 
-@pytest.mark.parametrize("settings", SETTINGS, ids=lambda settings: " ".join(settings))
+@pytest.mark.parametrize("settings", SETTINGS, ids=" ".join)
 def test_a_setting_of_the_user_changes_no_result(
     checkout: Checkout, tmp_path: Path, settings: dict[str, str]
 ) -> None:
