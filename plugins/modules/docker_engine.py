@@ -25,7 +25,7 @@ options:
   options:
     description:
       - Options by their names in C(daemon.json). Dictionaries are merged with what is there, other
-        values replace it, and null removes an option.
+        values replace it, and null removes an option. C(log-opts) of another C(log-driver) go with it.
     type: dict
     default: {}
   config_file:
@@ -43,6 +43,12 @@ options:
       - The longest that the daemon may take to start and to answer, in seconds.
     type: float
     default: 300
+  allow_restart:
+    description:
+      - Whether a daemon that carries containers may be restarted. Where it may not, the module fails before anything is
+        changed, and names them.
+    type: bool
+    default: false
 notes:
   - Needs systemd for changes. Without it, the module only tells whether the options are in force.
   - Containers stop at a restart, unless the daemon runs with C(live-restore).
@@ -157,6 +163,7 @@ evidence:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vcompare.lab.plugins.module_utils.engines import carried
 from ansible_collections.vcompare.lab.plugins.module_utils.engines.docker_api import Api
 from ansible_collections.vcompare.lab.plugins.module_utils.engines.docker_engine import Engine
 from ansible_collections.vcompare.lab.plugins.module_utils.engines.docker_service import (
@@ -165,6 +172,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.engines.docker_servic
     find_dockerd,
 )
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils.host_journal import HostJournal
 
 
 def main() -> None:
@@ -175,6 +183,7 @@ def main() -> None:
             "config_file": {"type": "path", "default": "/etc/docker/daemon.json"},
             "socket": {"type": "path", "default": "/run/docker.sock"},
             "timeout_s": {"type": "float", "default": 300},
+            "allow_restart": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )
@@ -189,6 +198,9 @@ def main() -> None:
             service=Service(wanted["timeout_s"]),
             api=Api(wanted["socket"]),
             timeout_s=wanted["timeout_s"],
+            containers=lambda: carried.running(kinds=[carried.CONTAINER]),
+            allow_restart=wanted["allow_restart"],
+            records=HostJournal(),
         )
         result = engine.converge(module.check_mode)
     except VcompareError as error:

@@ -14,11 +14,20 @@ from pathlib import Path
 _CONFIG = "/var/lib/docker/containers/{ident}/config.v2.json"
 
 
-def running(proc: Path = Path("/proc"), config: str = _CONFIG) -> list[str]:
+CONTAINER = "container"
+MACHINE = "virtual machine"
+
+
+def running(
+    proc: Path = Path("/proc"),
+    config: str = _CONFIG,
+    kinds: t.Collection[str] = (CONTAINER, MACHINE),
+) -> list[str]:
     """Return one line a container or machine, such as ``container web``.
 
     :param proc: where processes are looked for.
     :param config: where Docker describes a container.
+    :param kinds: of what is looked for.
     """
     found = set()
     for path in proc.glob("[0-9]*/cmdline"):
@@ -27,26 +36,28 @@ def running(proc: Path = Path("/proc"), config: str = _CONFIG) -> list[str]:
         except OSError:
             # It has ended.
             continue
-        if name := _carried(words, config):
-            found.add(name)
+        kind, name = _carried(words, config)
+        if kind in kinds:
+            found.add(f"{kind} {name}")
     return sorted(found)
 
 
-def _carried(words: t.Sequence[str], config: str) -> str:
+def _carried(words: t.Sequence[str], config: str) -> tuple[str, str]:
+    """Return kind and name; an empty kind for a process that carries nothing."""
     program = words[0].rpartition("/")[2]
     if program.startswith("qemu-system") or words[0] == "/usr/bin/kvm":
         # The device model of a guest of Xen has its name, too.
         given = _after(words, "-name")
         names = [part.partition("=")[2] for part in given.split(",") if part.startswith("guest=")]
-        return f"virtual machine {names[0] if names else given.split(',')[0] or '(without a name)'}"
+        return MACHINE, names[0] if names else given.split(",")[0] or "(without a name)"
     if program.startswith("containerd-shim"):
         ident = _after(words, "-id")
-        return f"container {_docker_name(ident, config) or ident[:12]}"
+        return CONTAINER, _docker_name(ident, config) or ident[:12]
     if program == "conmon":
-        return f"container {_after(words, '-n') or _after(words, '-c')[:12]}"
+        return CONTAINER, _after(words, "-n") or _after(words, "-c")[:12]
     if words[0].startswith("[lxc monitor]"):
-        return f"container {words[0].split()[-1]}"
-    return ""
+        return CONTAINER, words[0].split()[-1]
+    return "", ""
 
 
 def _after(words: t.Sequence[str], option: str) -> str:

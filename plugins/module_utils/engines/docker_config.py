@@ -35,6 +35,12 @@ _FLAG_OF_KEY = {
 }
 
 
+# Option → the options that have a meaning for its value alone.
+_DEPENDENT = {"log-driver": "log-opts", "storage-driver": "storage-opts"}
+# The value that a daemon takes where none is given.
+_DEFAULTS = {"log-driver": "json-file"}
+
+
 @dataclasses.dataclass(frozen=True)
 class ConfigFile:
     """What is on disk.
@@ -91,9 +97,14 @@ def load(path: str) -> ConfigFile:
 def merge(current: t.Mapping[str, t.Any], wanted: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """The current options with the wanted ones in them.
 
-    Mappings are merged, key by key; everything else is replaced; a wanted None removes its key.
+    Mappings are merged, key by key; everything else is replaced; a wanted None removes its key. Options whose meaning
+    depends on another one, such as those of a log driver, go with what they were for.
     """
     merged = dict(copy.deepcopy(dict(current)))
+    for key, dependent in _DEPENDENT.items():
+        default = _DEFAULTS.get(key)
+        if key in wanted and (wanted[key] or default) != (current.get(key) or default):
+            merged.pop(dependent, None)
     for key, value in wanted.items():
         if value is None:
             merged.pop(key, None)

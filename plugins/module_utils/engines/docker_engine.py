@@ -16,10 +16,12 @@ from ansible_collections.vcompare.lab.plugins.module_utils.engines.docker_api im
     DaemonState,
 )
 from ansible_collections.vcompare.lab.plugins.module_utils.engines.docker_service import (
+    UNIT,
     Service,
     ServiceState,
 )
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils.host_journal import HostJournal
 
 # Written before the file is changed and removed after the restart: a run that was killed in
 # between is finished by the next one.
@@ -46,6 +48,9 @@ class Engine:
 
     :param wanted: options in the form of daemon.json; None removes one.
     :param timeout_s: the longest that the daemon may take to answer after a restart.
+    :param containers: asks which containers run on the host, by name.
+    :param allow_restart: whether a daemon that carries containers may be restarted.
+    :param records: of what was there before a change; None for a host that is ours alone.
     """
 
     def __init__(
@@ -56,6 +61,9 @@ class Engine:
         service: Service,
         api: Api,
         timeout_s: float = 120.0,
+        containers: t.Callable[[], list[str]] = list,
+        allow_restart: bool = False,
+        records: HostJournal | None = None,
     ) -> None:
         self._config_file = config_file
         self._wanted = wanted
@@ -63,6 +71,9 @@ class Engine:
         self._service = service
         self._api = api
         self._timeout_s = timeout_s
+        self._containers = containers
+        self._allow_restart = allow_restart
+        self._records = records
 
     def converge(self, check_mode: bool = False) -> dict[str, t.Any]:
         """Do what is needed, and no more.
@@ -91,6 +102,8 @@ class Engine:
                 f"Docker would have to be restarted ({plan.why}), and there is no systemd here.",
                 f"Put the options into {plan.file.path} and restart dockerd yourself.",
             )
+        if plan.restart and plan.service.active:
+            self._refuse_interruption(plan)
         if plan.changed and not check_mode:
             result["backup_file"] = self._carry_out(plan) or None
         if not (check_mode and plan.restart):
@@ -160,8 +173,33 @@ class Engine:
                         "Give that path as config_file.",
                     )
 
+    def _refuse_interruption(self, plan: _Plan) -> None:
+        swarm = self._api.state().info.get("Swarm") or {}
+        if plan.merged.get("live-restore") and swarm.get("LocalNodeState") not in (
+            None,
+            "",
+            "inactive",
+        ):
+            raise VcompareError(
+                "This daemon is a member of a Swarm, and does not start with live-restore. Nothing was changed.",
+                "Leave live-restore out of docker_host_daemon_options for this host.",
+            )
+        running = self._containers()
+        if running and not self._allow_restart:
+            raise VcompareError(
+                f"Docker would have to be restarted ({plan.why}), and carries {', '.join(running)}. "
+                "Nothing was changed.",
+                "Leave docker_host_daemon_options empty for this host, or allow it: vcompare_allow=restart.",
+            )
+
     def _carry_out(self, plan: _Plan) -> str:
         """The path of the backup."""
+        if self._records is not None:
+            if plan.write:
+                self._records.file(plan.file.path)
+            if plan.enable:
+                active = "active" if plan.service.active else "inactive"
+                self._records.unit(UNIT, "disabled", active)
         # At the same time: what enables a service runs Perl for its old init script, seconds on an emulated host, and
         # the daemon takes longer than that to come up.
         with concurrent.futures.ThreadPoolExecutor(max_workers=1) as pool:

@@ -154,3 +154,42 @@ def test_what_is_in_force(
     }
     seen = DaemonState({}, {**INFO, **info}, bridge).observe(name, wanted)
     assert (None if seen is None else seen[1]) is holds
+
+
+@pytest.mark.parametrize(
+    ("current", "wanted", "expected"),
+    [
+        # A driver refuses another one's options, and the daemon does not start.
+        (
+            {"log-driver": "gelf", "log-opts": {"gelf-address": "udp://x:1"}},
+            {"log-driver": "json-file", "log-opts": {"max-size": "10m"}},
+            {"log-driver": "json-file", "log-opts": {"max-size": "10m"}},
+        ),
+        (
+            {"storage-driver": "btrfs", "storage-opts": ["btrfs.min_space=1G"]},
+            {"storage-driver": "overlay2"},
+            {"storage-driver": "overlay2"},
+        ),
+        (
+            {"log-driver": "syslog", "log-opts": {"syslog-facility": "daemon"}},
+            {"log-driver": None},
+            {},
+        ),
+        # The same driver, said or by default, keeps its options.
+        ({"log-opts": {"max-file": "3"}}, {"log-driver": None}, {"log-opts": {"max-file": "3"}}),
+        (
+            {"log-opts": {"max-file": "3"}},
+            {"log-driver": "json-file", "log-opts": {"max-size": "10m"}},
+            {"log-driver": "json-file", "log-opts": {"max-file": "3", "max-size": "10m"}},
+        ),
+        (
+            {"log-driver": "gelf", "log-opts": {"gelf-address": "udp://x:1"}},
+            {"debug": True},
+            {"log-driver": "gelf", "log-opts": {"gelf-address": "udp://x:1"}, "debug": True},
+        ),
+    ],
+)
+def test_options_go_with_what_they_were_for(
+    current: dict[str, t.Any], wanted: dict[str, t.Any], expected: dict[str, t.Any]
+) -> None:
+    assert docker_config.merge(current, wanted) == expected

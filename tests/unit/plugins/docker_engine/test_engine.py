@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import json
 import pathlib
@@ -14,6 +15,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.engines.docker_servic
     check_apparmor,
 )
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils.host_journal import HostJournal
 
 from .conftest import HELP_OLD, Host
 
@@ -230,3 +232,57 @@ def test_apparmor_without_its_parser_is_refused(
         assert "apt-get install apparmor" in error.value.remedy
     else:
         check_apparmor(tmp_path, str(tmp_path))
+
+
+CARRIES = ["container web", "container db"]
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_containers_of_others_are_not_interrupted_without_a_word(
+    host: Host, check_mode: bool
+) -> None:
+    host.write('{"debug": false}')
+    engine = host.engine(debug=True)
+    engine._containers = lambda: CARRIES
+    with pytest.raises(VcompareError) as caught:
+        engine.converge(check_mode)
+    assert "container web, container db" in caught.value.message
+    assert "vcompare_allow=restart" in caught.value.remedy
+    assert (host.restarts, host.file.read_text()) == (0, '{"debug": false}')
+    assert files(host) == {"daemon.json"}
+
+    engine._allow_restart = True
+    assert engine.converge(check_mode)["restarted"] is True
+    assert host.restarts == (0 if check_mode else 1)
+
+
+def test_a_daemon_that_needs_no_change_is_left_alone(host: Host) -> None:
+    host.write('{"log-driver": "gelf", "log-opts": {"gelf-address": "udp://x:1"}}')
+    engine = host.engine()
+    engine._containers = lambda: CARRIES
+    assert engine.converge()["changed"] is False
+    assert host.restarts == 0
+
+
+@pytest.mark.parametrize("state", ["active", "locked", "pending", "error"])
+def test_a_member_of_a_swarm_is_not_given_live_restore(host: Host, state: str) -> None:
+    plain = host.answer
+    host.answer = lambda path: {**plain(path), "Swarm": {"LocalNodeState": state}}  # type: ignore[method-assign]
+    host.write("{}")
+    with pytest.raises(VcompareError, match="Swarm"):
+        host.engine(live_restore=True).converge()
+    assert (host.restarts, host.file.read_text()) == (0, "{}")
+
+
+def test_what_is_changed_is_recorded_before(host: Host, tmp_path: pathlib.Path) -> None:
+    host.write('{"debug": false}')
+    host.systemd = dataclasses.replace(host.systemd, enabled=False)
+    engine = host.engine(debug=True)
+    engine._records = HostJournal(str(tmp_path / "journal.jsonl"))
+    engine.converge(check_mode=True)
+    assert engine._records.entries() == []
+    engine.converge()
+    found = {(entry.kind, entry.name): entry.before for entry in engine._records.entries()}
+    before = found["file", str(host.file.resolve())]
+    assert base64.b64decode(before["content"]) == b'{"debug": false}'
+    assert found["unit", "docker.service"]["enabled"] == "disabled"
