@@ -6,15 +6,21 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: kvm_engine
-short_description: Have KVM and libvirt work on a host
+short_description: Start KVM and libvirt on a host
 version_added: 0.1.0
 author:
   - The vcompare contributors (@vcompare)
 description:
-  - Loads the KVM module of the host's processor, now and at each boot, has C(libvirtd) run, now and at each boot, and
-    reports whether nested paging is in force.
+  - Loads the KVM module of the host's processor, now and at each boot, starts C(libvirtd) where it does not run, now
+    and at each boot, and reports whether nested paging is in force.
   - The packages must be installed; the role M(vcompare.lab.kvm_engine) belongs to, C(kvm_host), does that.
-options: {}
+options:
+  dedicated:
+    description:
+      - Whether the host carries nothing of others, as a node of a nested lab. C(libvirtd) is configured to stay, and
+        restarted for it, only there. On any other host a libvirt that runs is left as it is.
+    type: bool
+    default: false
 attributes:
   check_mode:
     support: full
@@ -28,7 +34,7 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: Have KVM
+- name: Start KVM
   vcompare.lab.kvm_engine:
   become: true
 """
@@ -60,9 +66,11 @@ from ansible_collections.vcompare.lab.plugins.module_utils.errors import Vcompar
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec={}, supports_check_mode=True)
+    module = AnsibleModule(
+        argument_spec={"dedicated": {"type": "bool", "default": False}}, supports_check_mode=True
+    )
     try:
-        result = kvm_engine.converge(module.check_mode)
+        result = kvm_engine.converge(module.check_mode, module.params["dedicated"])
     except VcompareError as error:
         module.fail_json(**error.as_result())
     module.exit_json(**result)

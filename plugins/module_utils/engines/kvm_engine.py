@@ -8,6 +8,7 @@ import os
 import typing as t
 
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils.host_journal import HostJournal
 from ansible_collections.vcompare.lab.plugins.module_utils.lab import command
 
 _MODULES_LOAD = "/etc/modules-load.d/vcompare-kvm.conf"
@@ -57,8 +58,25 @@ def _read(path: str) -> str:
         return ""
 
 
-def _daemon(check_mode: bool) -> list[str]:
-    """Have libvirtd run now and at boot, and stay.
+def _server_daemon(check_mode: bool, journal: HostJournal) -> list[str]:
+    """Start libvirtd on a server where nothing of it answers; what runs there already is left as it is."""
+    units = ("libvirtd.socket", "libvirtd.service", "virtqemud.socket", "virtqemud.service")
+    if any(command.state("systemctl", "is-active", unit) == "active" for unit in units):
+        return []
+    if not check_mode:
+        for unit in _SOCKETS:
+            enabled = command.state("systemctl", "is-enabled", unit)
+            journal.unit(unit, enabled, "inactive")
+        command.run(
+            ["systemctl", "enable", "--now", *_SOCKETS],
+            "starting libvirtd's sockets",
+            remedy="See: journalctl -u libvirtd.",
+        )
+    return ["start libvirtd's sockets, now and at boot"]
+
+
+def _node_daemon(check_mode: bool) -> list[str]:
+    """Ensure that libvirtd runs now and at boot, and stays: on a node of a nested lab, which carries nothing of others.
 
     With its sockets, which can't be started while it runs without them.
     """
@@ -97,9 +115,13 @@ def _daemon(check_mode: bool) -> list[str]:
     return changes
 
 
-def converge(check_mode: bool) -> dict[str, t.Any]:
-    """Load the KVM module now and at boot, have libvirtd run now and at boot, and say what is in force.
+def converge(
+    check_mode: bool, dedicated: bool = False, journal: HostJournal | None = None
+) -> dict[str, t.Any]:
+    """Load the KVM module now and at boot, ensure that libvirtd runs now and at boot, and say what is in force.
 
+    :param dedicated: the host carries nothing of others, so that libvirtd may be configured and restarted.
+    :param journal: where the host's state before a change is recorded.
     :returns: changed, changes (what was or would be done), module, nested_paging, device.
     :raises VcompareError: the processor has no hardware virtualisation, or something could not be done.
     """
@@ -110,26 +132,30 @@ def converge(check_mode: bool) -> dict[str, t.Any]:
             "Switch on hardware virtualisation in the firmware, or nested virtualisation in the hypervisor below, or "
             "take the host out of the group kvm_hosts.",
         )
+    journal = journal or HostJournal()
     changes = []
     text = f"# vcompare.lab.kvm_host\n{module}\n"
     if _read(_MODULES_LOAD) != text:
         changes.append(f"load {module} at boot")
         if not check_mode:
+            journal.file(_MODULES_LOAD)
             with open(_MODULES_LOAD, "w", encoding="utf-8") as file:
                 file.write(text)
     if not os.path.isdir(_LEASES):
         changes.append(f"make {_LEASES}")
         if not check_mode:
+            journal.directory(_LEASES)
             os.makedirs(_LEASES, mode=0o755)
     if not loaded(module):
         changes.append(f"load {module}")
         if not check_mode:
+            journal.note("kernel-module", module, {"loaded": False})
             command.run(
                 ["modprobe", module],
                 f"loading {module}",
                 remedy="See dmesg: the firmware may forbid it.",
             )
-    changes += _daemon(check_mode)
+    changes += _node_daemon(check_mode) if dedicated else _server_daemon(check_mode, journal)
     device = os.path.exists("/dev/kvm")
     if not device and not check_mode:
         raise VcompareError(
