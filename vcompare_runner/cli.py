@@ -210,6 +210,16 @@ def compare(
             metavar="RUN", help="Go on with a run that did not finish (its id, or 'latest')."
         ),
     ] = None,
+    allow: t.Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="restart|reboot",
+            help=(
+                "What may interrupt a server: restart a daemon that carries containers or machines, reboot into Xen "
+                "(docs/servers.md)."
+            ),
+        ),
+    ] = None,
     keep_running: t.Annotated[
         bool, typer.Option("--keep-running", help="Leave the nested nodes running at the end.")
     ] = False,
@@ -236,6 +246,7 @@ def compare(
                 lab=lab,
                 inventory=inventory,
                 resume=resume,
+                allow=allow,
                 keep_running=keep_running,
                 dry_run=dry_run,
             )

@@ -53,6 +53,7 @@ class CompareOptions:
     lab: str | None = None
     inventory: Path | None = None
     resume: str | None = None
+    allow: list[str] | None = None
     keep_running: bool = False
     dry_run: bool = False
 
@@ -84,6 +85,9 @@ def compare(options: CompareOptions) -> int:
         Path(request.inventory) if request.inventory else project.default_inventory
     )
     extra_vars = request.extra_vars(home, options.keep_running)
+    if options.allow is not None:
+        # Not part of the request: who resumes a run says it again.
+        extra_vars["vcompare_allow"] = plans.check_allowed(options.allow)
     inventory = read_inventory(source.absolute(), project, extra_vars, home_environment(home))
     plan = plans.make_plan(request, project, inventory)
     if options.dry_run:

@@ -76,6 +76,9 @@ SUBSTRATE_WORDS: t.Mapping[str, str] = {
 
 ACCELERATIONS: tuple[str, ...] = ("auto", "kvm", "tcg")
 
+# What may interrupt a server, where it is allowed.
+ALLOWED: tuple[str, ...] = ("restart", "reboot")
+
 # How many nodes a nested lab can have; from the third on they are second hosts of the technologies.
 NODES: tuple[int, ...] = (1, 2, 3, 4)
 

@@ -18,6 +18,7 @@ from vcompare_runner.inventory import Inventory
 from vcompare_runner.names import (
     ACCELERATIONS,
     AGAIN,
+    ALLOWED,
     ARMS,
     BARE,
     EXPERIMENTS,
@@ -240,6 +241,16 @@ def check_nodes(nodes: int | None) -> int | None:
             "or 4 (with lab-xen-2, a second host of Xen, too)",
         )
     return nodes
+
+
+def check_allowed(words: t.Iterable[str]) -> list[str]:
+    """Check what may interrupt a server.
+
+    :raises UsageError: a word is unknown.
+    """
+    allowed = split_words(words)
+    check_words("--allow", allowed, ALLOWED)
+    return list(allowed)
 
 
 def read_profiles(project: Project) -> dict[str, Profile]:

@@ -99,6 +99,7 @@ def test_help_documents_exit_codes(vcompare: Vcompare, arguments: tuple[str, ...
         (("lab", "up", "--accel", "vmx"), ("--accel", "auto")),
         (("lab", "up", "--nodes", "5"), ("--nodes", "lab-xen-2")),
         (("compare", "--nodes", "0"), ("--nodes", "take 1")),
+        (("compare", "--allow", "rebot"), ("--allow", "did you mean 'reboot'?")),
         (("compare", "--frobnicate"), ("--frobnicate", "--help")),
         (("comparr",), ("comparr", "compare")),
     ],
