@@ -89,7 +89,7 @@ system_parts() {
         # The tools that are run and read, and what checks our XML; redis-tools has the server's program, too,
         # and starts none. libvirt's binding comes from Debian, since pip would need a compiler.
         [[ $kind == test ]] && packages+=(git gnupg openssh-server openssl sudo shellcheck redis-tools sysbench stress-ng linux-perf
-            python3-libvirt libvirt-clients libxml2-utils grub-common xfsprogs btrfs-progs)
+            python3-libvirt libvirt-clients libxml2-utils grub-common xfsprogs btrfs-progs zstd)
         # Debian's python3 comes without what venv needs.
         good_python /usr/bin/python3 || packages+=(python3 python3-venv)
         install_packages "${packages[@]}"

@@ -11,7 +11,13 @@ from pathlib import Path
 import typer
 
 from vcompare_runner import __version__
-from vcompare_runner.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, VcompareError
+from vcompare_runner.errors import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_USAGE,
+    VcompareError,
+)
 from vcompare_runner.names import ARMS
 from vcompare_runner.plan import DEFAULT_LAB, DEFAULT_PROFILE
 from vcompare_runner.terminal import say, show_error, warn
@@ -537,6 +543,13 @@ def _run(arguments: t.Sequence[str] | None) -> int:
         # either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
+    except OSError as error:
+        if _DEBUG in os.environ or error.filename is None:
+            return _other_error(error)
+        # Wherever a path of the user's comes to light as one that can't be used.
+        warn(f"vcompare: error: {error.filename}: {error.strerror}")
+        warn("  remedy: name another path, or make room or give permission there")
+        return EXIT_USAGE
     except Exception as error:
         return _other_error(error)
 

@@ -13,6 +13,7 @@ import typing as t
 from pathlib import Path
 
 from vcompare_runner.bundle import Manifest, read_manifest
+from vcompare_runner.edges import expanded
 from vcompare_runner.errors import BundleError, UsageError
 from vcompare_runner.names import compared, did_you_mean
 
@@ -26,7 +27,7 @@ def find_home() -> Path:
     """
     named = os.environ.get("VCOMPARE_HOME")
     if named:
-        return Path(named).expanduser().absolute()
+        return expanded("VCOMPARE_HOME", Path(named))
     data = os.environ.get("XDG_DATA_HOME")
     base = Path(data) if data else Path("~/.local/share").expanduser()
     return base.absolute() / "vcompare"
@@ -113,7 +114,8 @@ def find_run(home: Path, name: str) -> Path:
 
 def find_bundle(home: Path, name: str) -> Path:
     """Return the bundle that a user names: a folder, or a run of this home."""
-    path = Path(name).expanduser()
+    # An id of a run may begin with anything but this.
+    path = expanded("BUNDLE", Path(name)) if name.startswith("~") else Path(name)
     if path.is_dir():
         return path
     if path.name == "manifest.json" and path.is_file():

@@ -8,6 +8,7 @@ import typing as t
 from pathlib import Path
 
 from vcompare_runner import commands, seen
+from vcompare_runner.edges import expanded, require_file
 from vcompare_runner.errors import EXIT_OK, PlaybookError, UsageError
 from vcompare_runner.terminal import say
 
@@ -21,7 +22,7 @@ def lock(lab: str, output: Path, inventory: Path | None) -> int:
 
     :raises UsageError: the file can't be written there.
     """
-    target = output.expanduser().absolute()
+    target = expanded("--output", output)
     if target.is_dir() or not target.parent.is_dir():
         raise UsageError(
             f"--output: {target} can't be written: "
@@ -50,9 +51,9 @@ def rebuild(
 
     :raises UsageError: the lock can't be read, or a folder is not there; nothing was destroyed.
     """
-    source = lock_file.expanduser().absolute()
+    source = require_file("--lock", expanded("--lock", lock_file))
     nodes = _nodes_of(source)
-    places = [place.expanduser().absolute() for place in packages]
+    places = [expanded("--packages", place) for place in packages]
     for place in places:
         if not place.is_dir():
             raise UsageError(

@@ -46,6 +46,7 @@ from pathlib import Path
 import pydantic
 import yaml
 
+from vcompare_runner.edges import require_file
 from vcompare_runner.errors import UsageError
 from vcompare_runner.names import did_you_mean
 
@@ -205,13 +206,14 @@ def read_claims(path: Path) -> tuple[Claim, ...]:
     :raises UsageError: it can't be read, or says what it must not; the message names the file, the
         claim, and the field.
     """
+    require_file("claims", path)
     try:
         data = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - is safe
     except OSError as error:
         raise UsageError(
             f"{path} can't be read: {error.strerror}", "name a file of claims"
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(
             f"{path} is no YAML: {' '.join(str(error).split())}",
             "docs/claims.md shows what a file of claims looks like",
