@@ -21,6 +21,7 @@ from vcompare_runner.errors import (
     EXIT_INCOMPLETE,
     EXIT_INTERRUPTED,
     EXIT_OK,
+    EXIT_USAGE,
     PlaybookError,
     UsageError,
     VcompareError,
@@ -226,6 +227,9 @@ def _finish(outcome: Outcome, folder: Path, request: plans.Request) -> int:
         return EXIT_INTERRUPTED
     if not outcome.ok:
         _say_failed(outcome)
+        if {stage.name for stage in outcome.state.stages} == {"check"}:
+            warn("  nothing was made on any server")
+            return EXIT_USAGE
         warn(f"  go on after it is repaired: vcompare compare --resume {request.run}")
         return EXIT_FAILED
     if incomplete is None or not outcome.state.measured:
