@@ -9,13 +9,13 @@ import dataclasses
 import io
 import json
 import os
-import re
 import signal
 import tarfile
 import time
 import typing as t
 from pathlib import Path
 
+from ansible_collections.vcompare.lab.plugins.module_utils import mounts
 from ansible_collections.vcompare.lab.plugins.module_utils.backends import (
     cpuset,
     data_disk,
@@ -140,13 +140,10 @@ def _mounted_layer(pid: int, proc: str) -> list[str]:
         kind = words.index("-") if "-" in words else 0
         if kind and words[4] == "/" and words[kind + 1] == "overlay":
             options = dict(word.partition("=")[::2] for word in words[-1].split(","))
-            return [_unescaped(options[key]) for key in ("upperdir", "workdir") if key in options]
+            return [
+                mounts.unescaped(options[key]) for key in ("upperdir", "workdir") if key in options
+            ]
     return []
-
-
-def _unescaped(text: str) -> str:
-    """Return a path as it is: mountinfo writes blanks as octal numbers (proc_pid_mountinfo(5))."""
-    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
 
 
 def _kill_tree(pid: int) -> None:

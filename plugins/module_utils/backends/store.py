@@ -17,6 +17,7 @@ import shutil
 import typing as t
 from pathlib import Path
 
+from ansible_collections.vcompare.lab.plugins.module_utils import mounts
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.marker import check_name
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
     STATE_DIR,
@@ -115,7 +116,7 @@ class Store:
         folder = Path(self.folder(name))
         if not folder.is_dir():
             return False
-        mounted = [path for path in folder.iterdir() if path.is_mount()]
+        mounted = mounts.below(str(folder))
         if mounted:
             # removing through a mount would remove what is mounted
             raise BackendError(

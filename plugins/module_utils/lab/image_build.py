@@ -17,6 +17,7 @@ import tarfile
 import tempfile
 import typing as t
 
+from ansible_collections.vcompare.lab.plugins.module_utils import mounts
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
 from ansible_collections.vcompare.lab.plugins.module_utils.lab import apt, command, packages
 from ansible_collections.vcompare.lab.plugins.module_utils.lab.packages import Package
@@ -178,13 +179,16 @@ def as_builder() -> list[str]:
 
 
 def remove_tree(path: str) -> None:
-    """Remove a folder, also one with files of a user namespace's other users."""
+    """Remove a folder, also one with files of a user namespace's other users.
+
+    A build of root's that was killed leaves this machine's own /proc, /sys and device files mounted there: they are
+    unmounted, and what could not be unmounted is not removed.
+    """
     if not os.path.lexists(path):
         return
-    if os.geteuid() == 0:
-        shutil.rmtree(path)
-    else:
-        command.run([*as_builder(), "rm", "-rf", "--one-file-system", path], f"removing {path}")
+    for mounted in mounts.below(path):
+        command.run(["umount", mounted], f"unmounting {mounted}")
+    command.run([*as_builder(), "rm", "-rf", "--one-file-system", path], f"removing {path}")
 
 
 def debian_tar(recipe: Recipe, tar: str, work: str, *, keep_apt: bool) -> None:
