@@ -12,7 +12,7 @@ import subprocess
 import typing as t
 from pathlib import Path
 
-from ansible_collections.vcompare.lab.plugins.module_utils import hardware, substrate
+from ansible_collections.vcompare.lab.plugins.module_utils import hardware, os_release, substrate
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import STATE_DIR
 
 NODE_ROOTFS = substrate.NODE_DISK
@@ -50,12 +50,6 @@ def memory_mib(meminfo: str) -> int | None:
     """Return the memory in MiB out of the text of ``/proc/meminfo``."""
     found = re.search(r"^MemTotal:\s+([0-9]+) kB$", meminfo, re.MULTILINE)
     return int(found.group(1)) // 1024 if found else None
-
-
-def os_name(os_release: str) -> str:
-    """Return the system's name out of the text of ``/etc/os-release``."""
-    found = re.search(r'^PRETTY_NAME="?([^"\n]*)"?$', os_release, re.MULTILINE)
-    return found.group(1) if found else ""
 
 
 def mitigations(folder: str = "/sys/devices/system/cpu/vulnerabilities") -> str:
@@ -189,7 +183,7 @@ def collect(image_digest: str = "") -> Facts:
         "clocksource": _read("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
         "mitigations": mitigations(),
         "hardware": hardware.read(),
-        "os": os_name(_read("/etc/os-release")),
+        "os": os_release.read().get("PRETTY_NAME", ""),
         "versions": versions,
         "boot_id": _read("/proc/sys/kernel/random/boot_id"),
         "cmdline": _read("/proc/cmdline"),

@@ -15,39 +15,9 @@ description:
     C(docker-ce) or C(moby-engine). Where nothing is missing, apt is not asked, which saves seconds on an emulated host.
   - What is missing is installed. A plan of apt that removes or downgrades a package is refused before any change.
   - Packages that are added are recorded in the host's journal first.
+extends_documentation_fragment:
+  - vcompare.lab.host_needs
 options:
-  needs:
-    description:
-      - The capabilities. Each is there when all of its C(packages), any of C(provided_by), all of its C(programs) or
-        all of its C(python_modules) are there.
-    type: list
-    elements: dict
-    required: true
-    suboptions:
-      name:
-        description: What it is, for messages.
-        type: str
-        required: true
-      packages:
-        description: Debian packages that are installed where it is missing.
-        type: list
-        elements: str
-        required: true
-      provided_by:
-        description: Other packages, each of which brings it.
-        type: list
-        elements: str
-        default: []
-      programs:
-        description: Programs that bring it together.
-        type: list
-        elements: str
-        default: []
-      python_modules:
-        description: Modules of the system's Python that bring it together.
-        type: list
-        elements: str
-        default: []
   install:
     description:
       - Whether packages may be installed. Where they may not, the module fails and names what is missing.
@@ -73,6 +43,24 @@ EXAMPLES = r"""
         packages: [docker.io]
         provided_by: [docker-ce, moby-engine]
         programs: [dockerd]
+
+- name: Install it on a host that may be Ubuntu
+  vcompare.lab.host_packages:
+    needs:
+      - id: qemu-xen
+        name: QEMU for Xen
+    systems:
+      - ids: [debian]
+        tested: ["12", "13"]
+        installed_by_us: true
+        command: apt-get install
+        packages: {qemu-xen: [qemu-system-xen]}
+      - ids: [ubuntu]
+        tested: []
+        installed_by_us: true
+        command: apt-get install
+        packages: {qemu-xen: [qemu-system-xen]}
+        releases: {"22.04": {qemu-xen: [qemu-system-x86-xen]}}
 """
 
 RETURN = r"""
@@ -92,36 +80,22 @@ upgraded:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.vcompare.lab.plugins.module_utils.engines import packages
+from ansible_collections.vcompare.lab.plugins.module_utils.engines import packages, systems
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
 
 
 def main() -> None:
     module = AnsibleModule(
-        argument_spec={
-            "needs": {
-                "type": "list",
-                "elements": "dict",
-                "required": True,
-                "options": {
-                    "name": {"type": "str", "required": True},
-                    "packages": {"type": "list", "elements": "str", "required": True},
-                    "provided_by": {"type": "list", "elements": "str", "default": []},
-                    "programs": {"type": "list", "elements": "str", "default": []},
-                    "python_modules": {"type": "list", "elements": "str", "default": []},
-                },
-            },
-            "install": {"type": "bool", "default": True},
-        },
+        argument_spec={**systems.OPTIONS, "install": {"type": "bool", "default": True}},
         supports_check_mode=True,
     )
-    needs = [
-        packages.Need(need.pop("name"), **{key: tuple(value) for key, value in need.items()})
-        for need in module.params["needs"]
-    ]
+    system = systems.of_host(module.params["systems"])
     try:
         result = packages.ensure(
-            needs, install=module.params["install"], check_mode=module.check_mode
+            systems.needs(module.params["needs"], system),
+            install=module.params["install"],
+            check_mode=module.check_mode,
+            system=system,
         )
     except VcompareError as error:
         module.fail_json(**error.as_result())

@@ -13,7 +13,12 @@ author:
 description:
   - Looks at the machine's architecture, its Debian release, the programs that M(vcompare.lab.image) needs, and whether
     the user may install packages and has subordinate user ids.
-options: {}
+options:
+  install:
+    description:
+      - Whether packages may be installed on the machine. Where they may not, one that lacks a program can't build.
+    type: bool
+    default: true
 attributes:
   check_mode:
     support: full
@@ -38,7 +43,7 @@ able:
   returned: success
   type: bool
 reason:
-  description: V(ready), V(packages), V(architecture), V(release), V(rights) or V(subordinate_ids).
+  description: V(ready), V(packages), V(architecture), V(provision), V(release), V(rights) or V(subordinate_ids).
   returned: success
   type: str
 message:
@@ -61,8 +66,10 @@ from ansible_collections.vcompare.lab.plugins.module_utils.lab import builder
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec={}, supports_check_mode=True)
-    module.exit_json(changed=False, **builder.inspect())
+    module = AnsibleModule(
+        argument_spec={"install": {"type": "bool", "default": True}}, supports_check_mode=True
+    )
+    module.exit_json(changed=False, **builder.inspect(install=module.params["install"]))
 
 
 if __name__ == "__main__":

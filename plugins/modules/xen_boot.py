@@ -45,12 +45,6 @@ options:
         are installed.
     type: bool
     default: false
-  provision:
-    description:
-      - With O(preflight), whether the host may be changed. Where it may not, the host must be a dom0 already, and
-        what is missing is named.
-    type: bool
-    default: true
   allow:
     description:
       - What may be done to the host. V(reboot) permits its reboot; V(restart) permits interrupting containers and
@@ -140,7 +134,6 @@ _OPTIONS = {
     "dom0_options": {"type": "str", "default": ""},
     "verify": {"type": "bool", "default": False},
     "preflight": {"type": "bool", "default": False},
-    "provision": {"type": "bool", "default": True},
     "allow": {
         "type": "list",
         "elements": "str",
@@ -157,7 +150,7 @@ def main() -> None:
     boot = XenBoot(wanted, module.check_mode, params["verify"], params["allow"])
     try:
         if params["preflight"]:
-            module.exit_json(**boot.preflight(params["provision"]))
+            module.exit_json(**boot.preflight())
         result = boot.converge()
         if params["verify"] and not module.check_mode and result["reboot_required"]:
             raise VcompareError(

@@ -14,7 +14,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.lab import command
 _MODULES_LOAD = "/etc/modules-load.d/vcompare-kvm.conf"
 _SOCKETS = ("virtlogd.socket", "libvirtd.socket", "libvirtd-ro.socket", "libvirtd-admin.socket")
 # libvirt notes the cards of a network's guests here, and only the package of its default network makes it.
-_LEASES = "/var/lib/libvirt/dnsmasq"
+LEASES = "/var/lib/libvirt/dnsmasq"
 # Debian's libvirtd ends after two idle minutes. Whoever asks next waits for its start, and for what it finds out about
 # QEMU; a host that is there for virtual machines keeps it.
 _DROP_IN = "/etc/systemd/system/libvirtd.service.d/vcompare.conf"
@@ -141,11 +141,11 @@ def converge(
             journal.file(_MODULES_LOAD)
             with open(_MODULES_LOAD, "w", encoding="utf-8") as file:
                 file.write(text)
-    if not os.path.isdir(_LEASES):
-        changes.append(f"make {_LEASES}")
+    if not os.path.isdir(LEASES):
+        changes.append(f"make {LEASES}")
         if not check_mode:
-            journal.directory(_LEASES)
-            os.makedirs(_LEASES, mode=0o755)
+            journal.directory(LEASES)
+            os.makedirs(LEASES, mode=0o755)
     if not loaded(module):
         changes.append(f"load {module}")
         if not check_mode:

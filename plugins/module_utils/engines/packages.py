@@ -16,6 +16,7 @@ import subprocess
 import time
 import typing as t
 
+from ansible_collections.vcompare.lab.plugins.module_utils.engines.systems import Need, System
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
 from ansible_collections.vcompare.lab.plugins.module_utils.host_journal import HostJournal
 from ansible_collections.vcompare.lab.plugins.module_utils.lab import command
@@ -31,24 +32,6 @@ _QUIET = {
     # It would restart the host's services, whoever they serve.
     "NEEDRESTART_SUSPEND": "1",
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class Need:
-    """A capability of a host. It is there when any of the four ways to have it holds.
-
-    :param name: what it is, for messages.
-    :param packages: what is installed where it is missing; all of them being installed is one way to have it.
-    :param provided_by: other packages, each of which brings it.
-    :param programs: programs that bring it together.
-    :param python_modules: modules of the system's Python that bring it together.
-    """
-
-    name: str
-    packages: tuple[str, ...]
-    provided_by: tuple[str, ...] = ()
-    programs: tuple[str, ...] = ()
-    python_modules: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +86,8 @@ def missing(needs: t.Sequence[Need], root: str = "") -> list[Need]:
     left = [
         need
         for need in needs
-        if not (need.packages and set(need.packages) <= there.keys())
+        if (not need.only_with or os.path.exists(need.only_with))
+        and not (need.packages and set(need.packages) <= there.keys())
         and not set(need.provided_by) & there.keys()
         and not (need.programs and all(_program(name) for name in need.programs))
     ]
@@ -116,8 +100,10 @@ def missing(needs: t.Sequence[Need], root: str = "") -> list[Need]:
     ]
 
 
-def _program(name: str) -> bool:
-    return shutil.which(name, path=command.search_path()) is not None
+def _program(names: str) -> bool:
+    return any(
+        shutil.which(name, path=command.search_path()) is not None for name in names.split("|")
+    )
 
 
 def _importable(modules: t.Collection[str]) -> set[str]:
@@ -241,17 +227,40 @@ def refuse_harm(plan: Plan, needs: t.Sequence[Need]) -> None:
         )
 
 
+def refuse_to_install(
+    lacking: t.Sequence[Need], system: System, *, install: bool, apt: Apt
+) -> None:
+    """Refuse where packages may not or can't be installed.
+
+    :raises VcompareError: with what is missing, and the command by which an administrator installs it.
+    """
+    lacks = ", ".join(need.name for need in lacking)
+    how = system.install(lacking)
+    if not install:
+        raise VcompareError(
+            f"This host lacks {lacks}, and nothing is installed on it (vcompare_provision is false).",
+            f"Install it ({how}), or set vcompare_provision to true for this host.",
+        )
+    if not system.installed_by_us or not apt.available():
+        raise VcompareError(
+            f"This host lacks {lacks}, and packages are installed on Debian and Ubuntu alone; it runs {system.name}.",
+            f"Install it ({how}), and set vcompare_provision to false for this host.",
+        )
+
+
 def ensure(
     needs: t.Sequence[Need],
     *,
     install: bool,
     check_mode: bool,
+    system: System,
     apt: Apt | None = None,
     journal: HostJournal | None = None,
 ) -> dict[str, t.Any]:
     """Install what is missing, and no more.
 
     :param install: whether packages may be installed; otherwise what is missing is an error.
+    :param system: this host's, with the names of whose packages the needs are given.
     :returns: changed, missing (names of needs), added, upgraded (package → version).
     :raises VcompareError: something is missing that may not or can't be installed.
     """
@@ -266,17 +275,7 @@ def ensure(
     if not lacking:
         return result
     packages = sorted({name for need in lacking for name in need.packages})
-    lacks = "; ".join(f"{need.name} (Debian: {' '.join(need.packages)})" for need in lacking)
-    if not install:
-        raise VcompareError(
-            f"This host lacks {lacks}, and nothing is installed on it (vcompare_provision is false).",
-            "Install it, or set vcompare_provision to true for this host.",
-        )
-    if not apt.available():
-        raise VcompareError(
-            f"This host lacks {lacks}, and packages are installed on Debian alone.",
-            "Install it with this system's own tools, and set vcompare_provision to false for this host.",
-        )
+    refuse_to_install(lacking, system, install=install, apt=apt)
     if not check_mode:
         apt.refresh()
     plan = apt.plan(packages)

@@ -122,32 +122,18 @@ class XenBoot:
         self.changes: list[str] = []
         self.diff = ""
 
-    def preflight(self, provision: bool = True) -> dict[str, t.Any]:
+    def preflight(self) -> dict[str, t.Any]:
         """Refuse what can't be done, before anything is changed.
 
-        :param provision: whether the host may be changed at all.
         :returns: as `converge`, without changes.
-        :raises VcompareError: a reboot is needed and not allowed or not safe, or what may not be changed is missing.
+        :raises VcompareError: a reboot is needed and not allowed or not safe.
         """
         now = running()
         ready = self.wanted.in_force(now) or self.wanted.suffices(now)
-        if not provision and not now["dom0"]:
-            raise VcompareError(
-                "This host is not a dom0 of Xen, and vcompare_provision is false, so nothing is installed or changed.",
-                "Boot it into Xen, or take it out of the group xen_hosts, or set vcompare_provision to true.",
-            )
-        if not provision and now["dom0_memory_mib"] < self.wanted.dom0_memory_mib * (
-            1 - _TOLERANCE
-        ):
-            raise VcompareError(
-                f"Missing: memory of dom0. It has {now['dom0_memory_mib']} MiB and needs "
-                f"{self.wanted.dom0_memory_mib} MiB, and vcompare_provision is false, so nothing is changed.",
-                "Raise dom0_mem, or ask for less with xen_host_dom0_memory_mib.",
-            )
         # Until Xen's daemons run, a dom0 looks like a guest.
-        if provision and not ready and not _daemons_missing():
+        if not ready and not _daemons_missing():
             self._may_reboot()
-        return self._result(now, provision and not ready, "")
+        return self._result(now, not ready, "")
 
     def converge(self) -> dict[str, t.Any]:
         """Set what is not set; say whether the host must reboot for it.

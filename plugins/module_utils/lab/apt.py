@@ -12,7 +12,9 @@ import dataclasses
 import glob
 import os
 import re
+import typing as t
 
+from ansible_collections.vcompare.lab.plugins.module_utils import os_release
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
 from ansible_collections.vcompare.lab.plugins.module_utils.lab import command, release_files
 
@@ -48,16 +50,12 @@ class Source:
         return f"deb {bracket}{self.uri} {self.suite} {' '.join(self.components)}"
 
 
-def codename(os_release: str = "/etc/os-release") -> str:
+def codename(paths: t.Sequence[str] = os_release.PATHS) -> str:
     """The release of this machine (``bookworm``, ``trixie``).
 
     :raises VcompareError: this is not a Debian with a code name.
     """
-    values = {}
-    with open(os_release, encoding="utf-8") as lines:
-        for line in lines:
-            key, _sep, value = line.strip().partition("=")
-            values[key] = value.strip('"')
+    values = os_release.read(paths)
     if values.get("ID") != "debian" or not values.get("VERSION_CODENAME"):
         raise VcompareError(
             f"This machine runs {values.get('PRETTY_NAME', 'an unknown system')}; images are made on Debian 12 and 13.",

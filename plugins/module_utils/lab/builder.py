@@ -18,12 +18,13 @@ PROGRAMS = ("mmdebstrap", "mke2fs", "debugfs", "cpio", "zstd", "xz", "depmod")
 RELEASES = ("bookworm", "trixie")
 
 
-def inspect(path: str | None = None) -> dict[str, t.Any]:
+def inspect(path: str | None = None, install: bool = True) -> dict[str, t.Any]:
     """Say whether this machine can build images, now or after packages are installed.
 
     :param path: where programs are looked for, in the form of PATH.
-    :returns: able, reason (a code: ``ready``, ``packages``, ``architecture``, ``release``, ``rights``,
-        ``subordinate_ids``), message (empty when able), missing_programs, user.
+    :param install: whether packages may be installed; otherwise every program must be there.
+    :returns: able, reason (a code: ``ready``, ``packages``, ``architecture``, ``provision``,
+        ``release``, ``rights``, ``subordinate_ids``), message (empty when able), missing_programs, user.
     """
     user = pwd.getpwuid(os.geteuid()).pw_name
     searched = command.search_path() if path is None else path
@@ -40,6 +41,9 @@ def inspect(path: str | None = None) -> dict[str, t.Any]:
 
     if platform.machine() != "x86_64":
         return result("architecture", f"it is {platform.machine()}; images are built on x86-64")
+    if missing and not install:
+        lacks = f"it lacks {', '.join(missing)}"
+        return result("provision", f"{lacks}, and vcompare_provision is false for it")
     release = apt.codename_or_nothing()
     if release not in RELEASES and missing:
         return result(

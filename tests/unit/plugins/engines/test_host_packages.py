@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.vcompare.lab.plugins.module_utils.engines import packages
-from ansible_collections.vcompare.lab.plugins.module_utils.engines.packages import Apt, Need
+from ansible_collections.vcompare.lab.plugins.module_utils.engines.packages import Apt
+from ansible_collections.vcompare.lab.plugins.module_utils.engines.systems import Need
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
 from ansible_collections.vcompare.lab.plugins.module_utils.host_journal import HostJournal
+from host_tables import system as system_of
 
 # Of which no program is looked for: what this machine has must not count.
 DOCKER = Need("Docker's daemon", ("docker.io",), ("docker-ce", "moby-engine"))
@@ -47,10 +49,19 @@ class System:
     journal: HostJournal
 
     def ensure(
-        self, *needs: Need, install: bool = True, check_mode: bool = False
+        self,
+        *needs: Need,
+        install: bool = True,
+        check_mode: bool = False,
+        on: str = "debian-12",
     ) -> dict[str, object]:
         return packages.ensure(
-            needs, install=install, check_mode=check_mode, apt=self.apt, journal=self.journal
+            needs,
+            install=install,
+            check_mode=check_mode,
+            system=system_of(on),
+            apt=self.apt,
+            journal=self.journal,
         )
 
     def give(self, *names: str) -> None:
@@ -181,6 +192,28 @@ def test_what_may_not_be_installed_is_named(system: System) -> None:
     assert system.installed() == set()
 
 
+def test_ubuntu_is_provisioned_with_the_same_apt(system: System) -> None:
+    assert system.ensure(DOCKER, on="ubuntu-24.04")["changed"]
+    assert "docker.io" in system.installed()
+
+
+@pytest.mark.parametrize("on", ["fedora", "rocky", "leap", "arch", "alpine"])
+def test_on_a_system_of_another_kind_nothing_is_installed(system: System, on: str) -> None:
+    with pytest.raises(VcompareError) as caught:
+        system.ensure(DOCKER, on=on)
+    assert "installed on Debian and Ubuntu alone" in caught.value.message
+    assert "vcompare_provision to false" in caught.value.remedy
+    assert system.installed() == set()
+    assert system.journal.entries() == []
+
+
+def test_a_capability_that_a_host_has_no_use_for_is_not_missing(tmp_path: Path) -> None:
+    need = Need("AppArmor's parser", (), only_with=str(tmp_path / "apparmor"))
+    assert packages.missing([need]) == []
+    (tmp_path / "apparmor").mkdir()
+    assert packages.missing([need]) == [need]
+
+
 def test_a_package_that_no_archive_has_is_an_error(system: System) -> None:
     with pytest.raises(VcompareError, match="nowhere"):
         system.ensure(Need("something", ("nowhere",)))
@@ -192,3 +225,6 @@ def test_programs_and_modules_count_wherever_they_come_from() -> None:
     half = Need("half", ("no-such-package",), programs=("sh", "no-such-program"))
     none = Need("none", ("no-such-package",), python_modules=("json", "no_such_module"))
     assert packages.missing([half, none]) == [half, none]
+    either = Need("either", ("no-such-package",), programs=("no-such-program|sh", "ls"))
+    neither = Need("neither", ("no-such-package",), programs=("no-such-program|nor-this", "ls"))
+    assert packages.missing([either, neither]) == [neither]

@@ -28,7 +28,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(kvm_engine, "loaded", lambda _module: True)
     monkeypatch.setattr(kvm_engine, "_MODULES_LOAD", str(tmp_path / "load.conf"))
     monkeypatch.setattr(kvm_engine, "_DROP_IN", str(tmp_path / "drop-in" / "vcompare.conf"))
-    monkeypatch.setattr(kvm_engine, "_LEASES", str(tmp_path / "leases"))
+    monkeypatch.setattr(kvm_engine, "LEASES", str(tmp_path / "leases"))
     exists = os.path.exists
     monkeypatch.setattr(os.path, "exists", lambda path: path == "/dev/kvm" or exists(path))
     return tmp_path

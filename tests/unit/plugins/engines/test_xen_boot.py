@@ -174,26 +174,6 @@ def test_a_host_is_rebooted_only_where_that_is_allowed(
     assert boot.changes == []
 
 
-@pytest.mark.parametrize(
-    ("now", "message"),
-    [
-        (dom0(), "not a dom0 of Xen"),
-        (dom0("dom0_mem=512M", 512), "Missing: memory of dom0"),
-        (dom0("dom0_mem=4096M", 4096), ""),
-    ],
-)
-def test_a_host_that_others_manage_must_be_dom0_already(
-    now: dict[str, object], message: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(xen_boot, "running", lambda: now)
-    boot = xen_boot.XenBoot(xen_boot.Wanted(1024), check_mode=False)
-    if message:
-        with pytest.raises(VcompareError, match=message):
-            boot.preflight(provision=False)
-    else:
-        assert not boot.preflight(provision=False)["reboot_required"]
-
-
 def test_what_runs_on_a_host_is_read_from_its_processes(tmp_path: Path) -> None:
     for number, words in enumerate(
         [

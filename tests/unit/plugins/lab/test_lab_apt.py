@@ -276,6 +276,6 @@ def test_another_system_is_told(tmp_path: Path) -> None:
     file = tmp_path / "os-release"
     file.write_text('ID=fedora\nPRETTY_NAME="Fedora Linux 42"\n')
     with pytest.raises(VcompareError) as caught:
-        apt.codename(str(file))
+        apt.codename([str(file)])
     assert "Fedora Linux 42" in caught.value.message
     assert "Debian 12" in caught.value.remedy

@@ -40,9 +40,6 @@ def test_texts_of_proc() -> None:
     assert facts.cpu("") == ("", 0)
     assert facts.memory_mib("MemTotal:        3040256 kB\n") == 2969
     assert facts.memory_mib("") is None
-    assert facts.os_name('NAME="x"\nPRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\n') == (
-        "Debian GNU/Linux 12 (bookworm)"
-    )
 
 
 def test_this_machine() -> None:
