@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pydantic
 
-from vcompare_runner import integrity
+from vcompare_runner import edges, integrity
 from vcompare_runner.conditions import (
     ArmConditions,
     BlockClocks,
@@ -56,10 +56,10 @@ class Profile(_Model):
     """
 
     name: str
-    blocks: int = pydantic.Field(ge=1)
-    max_blocks: int | None = None
-    budget_s: float | None = None
-    within_s: float | None = None
+    blocks: edges.Block = pydantic.Field(ge=1)
+    max_blocks: edges.Block | None = None
+    budget_s: edges.Number | None = None
+    within_s: edges.Number | None = None
     scenarios: list[str]
     others: dict[str, list[str]] = {}
 
@@ -131,8 +131,8 @@ class ImageInfo(_Model):
 class InstanceSize(_Model):
     """The size that every arm was held to."""
 
-    vcpus: int
-    memory_mib: int
+    vcpus: edges.Whole
+    memory_mib: edges.Whole
 
 
 class DeclaredClaims(_Model):
@@ -156,7 +156,7 @@ class Manifest(_Model):
     finished_at: str | None = None
     stopped: t.Literal["blocks", "narrow", "budget"] | None = None
     profile: Profile
-    seed: int = pydantic.Field(ge=0)
+    seed: edges.Whole
     arms: list[ArmPlan]
     lab: Lab
     image: ImageInfo | None = None
@@ -172,8 +172,8 @@ class HostFacts(_Model):
     host: str
     kernel: str | None = None
     cpu_model: str | None = None
-    cpu_count: int | None = None
-    memory_mib: int | float | None = None
+    cpu_count: edges.Whole | None = None
+    memory_mib: edges.Number | None = None
     substrate: Substrate | None = None
     clocksource: str | None = None
     mitigations: str | dict[str, str] | None = None
@@ -195,7 +195,7 @@ class ProofLine(_Model):
     """All observations of one arm in one block."""
 
     run: str
-    block: int = pydantic.Field(ge=0)
+    block: edges.Block
     host: str
     arm: str
     proven: bool
@@ -217,7 +217,7 @@ class BlockLine(_Model):
     """A finished block of one host. Times in seconds."""
 
     run: str
-    block: int = pydantic.Field(ge=0)
+    block: edges.Block
     host: str
     arms: list[ArmOutcome]
     order: list[str] = []
@@ -281,14 +281,26 @@ def _explain(error: pydantic.ValidationError) -> str:
 
 
 def _read_document(path: Path, model: type[M], remedy: str) -> M:
-    try:
-        text = path.read_bytes()
-    except OSError as error:
-        raise BundleError(f"{path} can't be read: {error.strerror}", remedy) from error
+    text = _reading(path, lambda: edges.read_bytes(path), remedy)
     try:
         return model.model_validate_json(text)
     except pydantic.ValidationError as error:
         raise BundleError(f"{path} is broken: {_explain(error)}", remedy) from error
+
+
+T = t.TypeVar("T")
+
+
+def _reading(path: Path, read: t.Callable[[], T], remedy: str = BROKEN_REMEDY) -> T:
+    """Read a part of a bundle.
+
+    :raises BundleError: it can't be read; the message names the file.
+    """
+    try:
+        return read()
+    except OSError as error:
+        where = error.filename or path
+        raise BundleError(f"{where} can't be read: {error.strerror}", remedy) from error
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -301,7 +313,7 @@ def read_manifest(folder: Path) -> Manifest:
             f"there is no folder {folder}", "`vcompare runs` lists the runs that this machine has"
         )
     path = folder / "manifest.json"
-    if not path.exists():
+    if not edges.is_there(path):
         raise BundleError(
             f"{folder} is no bundle: it has no manifest.json",
             "name the folder of a run (runs/<run>); a run that stopped before its first block has "
@@ -326,23 +338,22 @@ def _read_lines(
 
     A line that was cut off while it was being written is noted and left out.
     """
-    if not path.exists():
-        return []
     records = []
-    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
-        line = line.strip()
-        if not line or number in ignored:
-            continue
-        try:
-            records.append(model.model_validate_json(line))
-        except pydantic.ValidationError as error:
-            if is_cut_off(line):
-                notes.append(Note("cut-off-line", cut_off_text(path.name, number)))
+    with edges.open_lines(path) as lines:
+        for number, line in enumerate(lines, start=1):
+            line = line.strip()
+            if not line or number in ignored:
                 continue
-            raise BundleError(
-                f"{path}, line {number}, is broken: {_explain(error)}",
-                BROKEN_REMEDY,
-            ) from error
+            try:
+                records.append(model.model_validate_json(line))
+            except pydantic.ValidationError as error:
+                if is_cut_off(line):
+                    notes.append(Note("cut-off-line", cut_off_text(path.name, number)))
+                    continue
+                raise BundleError(
+                    f"{path}, line {number}, is broken: {_explain(error)}",
+                    BROKEN_REMEDY,
+                ) from error
     return records
 
 
@@ -400,7 +411,7 @@ def _finished_proofs(
 
 def _read_facts(folder: Path) -> dict[str, HostFacts]:
     facts = {}
-    for path in sorted((folder / "facts").glob("*.json")):
+    for path in edges.files_of(folder / "facts", ".json"):
         host = _read_document(path, HostFacts, "restore the file from a copy of the bundle")
         facts[host.host] = host
     return facts
@@ -414,6 +425,10 @@ def load_bundle(folder: Path) -> Bundle:
         line.
     """
     manifest = read_manifest(folder)
+    return _reading(folder, lambda: _load(folder, manifest))
+
+
+def _load(folder: Path, manifest: Manifest) -> Bundle:
     notes: list[Note] = []
     checked = integrity.check(folder)
     blocks = _unique_blocks(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import typer
 
-from vcompare_runner import __version__
+from vcompare_runner import __version__, streams
 from vcompare_runner.errors import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
@@ -523,7 +523,15 @@ def main(arguments: t.Sequence[str] | None = None) -> t.NoReturn:
     Users see messages, never a traceback (but with ``--debug``).
     """
     os.environ.pop(_DEBUG, None)
-    sys.exit(_run(arguments))
+    output = streams.prepare()
+    code = _run(arguments)
+    if output is not None:
+        sys.stdout.flush()
+        if output.lost:
+            warn(f"vcompare: error: standard output can't be written: {output.lost}")
+            warn("  remedy: make room there, or send it elsewhere, and call it again")
+            code = code or EXIT_FAILED
+    sys.exit(code)
 
 
 def _run(arguments: t.Sequence[str] | None) -> int:
@@ -538,11 +546,6 @@ def _run(arguments: t.Sequence[str] | None) -> int:
     except (KeyboardInterrupt, typer.Abort):
         warn("vcompare: interrupted")
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has enough; the interpreter shall not complain about it at exit
-        # either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_OK
     except OSError as error:
         if _DEBUG in os.environ or error.filename is None:
             return _other_error(error)

@@ -221,7 +221,12 @@ def _play(
 
 def _finish(outcome: Outcome, folder: Path, request: plans.Request) -> int:
     """Say how a comparison ended, report what there is, and return the exit code."""
-    incomplete = _report_run(folder, quiet=outcome.interrupted)
+    incomplete, trouble = None, None
+    try:
+        incomplete = _report_run(folder, quiet=outcome.interrupted)
+    except VcompareError as error:
+        trouble = error
+        show_error(error)
     if outcome.interrupted:
         _say_interrupted(outcome, request)
         return EXIT_INTERRUPTED
@@ -231,6 +236,9 @@ def _finish(outcome: Outcome, folder: Path, request: plans.Request) -> int:
             warn("  nothing was made on any server")
             return EXIT_USAGE
         warn(f"  go on after it is repaired: vcompare compare --resume {request.run}")
+        return EXIT_FAILED
+    if trouble is not None:
+        warn(f"  the blocks are kept; make the report with: vcompare report {request.run}")
         return EXIT_FAILED
     if incomplete is None or not outcome.state.measured:
         raise PlaybookError(
@@ -244,6 +252,7 @@ def _report_run(folder: Path, quiet: bool) -> bool | None:
     """Make and sum up the report of a run.
 
     :returns: whether something was refused or failed; ``None`` when there is nothing to report yet.
+    :raises VcompareError: the bundle is broken, or the report can't be written.
     """
     if not (folder / "manifest.json").exists() or not (folder / "blocks.jsonl").exists():
         return None
@@ -251,17 +260,13 @@ def _report_run(folder: Path, quiet: bool) -> bool | None:
     from vcompare_runner import summary
     from vcompare_runner.report import INDEX, build_report, write_report_of
 
-    try:
-        bundle = load_bundle(folder)
-        if not bundle.blocks:
-            return None
-        index = folder / "report" / INDEX
-        if not _is_newer(index, folder):
-            index = write_report_of(bundle, folder / "report")
-        report = build_report(bundle)
-    except VcompareError as error:
-        show_error(error)
-        return True
+    bundle = load_bundle(folder)
+    if not bundle.blocks:
+        return None
+    index = folder / "report" / INDEX
+    if not _is_newer(index, folder):
+        index = write_report_of(bundle, folder / "report")
+    report = build_report(bundle)
     if not quiet:
         say()
         show_table(["verdict", "tests", "claim"], summary.verdicts(report))

@@ -12,6 +12,7 @@ import typing as t
 
 import pydantic
 
+from vcompare_runner import edges
 from vcompare_runner import gate_limits as gates
 from vcompare_runner.clocks import Rate
 from vcompare_runner.gate_limits import LIMITS, GateResult
@@ -38,11 +39,11 @@ class Conditions(_Model):
     ``steal_s`` are CPU seconds, ``pressure_s`` are seconds in which some task waited.
     """
 
-    wall_s: float | None = None
-    cpus: int | None = None
-    steal_s: float | None = None
-    swapped_pages: int | None = None
-    pressure_s: dict[str, float | None] = {}
+    wall_s: edges.Number | None = None
+    cpus: edges.Whole | None = None
+    steal_s: edges.Number | None = None
+    swapped_pages: edges.Integer | None = None
+    pressure_s: dict[str, edges.Number | None] = {}
 
     @property
     def steal_share(self) -> float | None:
@@ -60,28 +61,28 @@ class Conditions(_Model):
 class ArmConditions(Conditions):
     """The host, over an arm's turn. ``quiet_cpus`` were busy just before it."""
 
-    busy_s: float | None = None
-    quiet_cpus: float | None = None
+    busy_s: edges.Number | None = None
+    quiet_cpus: edges.Number | None = None
 
 
 class ControllerConditions(Conditions):
     """The controller, over a block. ``nodes_here``: how many nodes of the lab it carries."""
 
-    nodes_here: int | None = None
-    busy_cpus: float | None = None
-    busy_nodes_cpus: float | None = None
-    busy_own_cpus: float | None = None
-    busy_kernel_cpus: float | None = None
-    busy_foreign_cpus: float | None = None
-    load1: float | None = None
+    nodes_here: edges.Whole | None = None
+    busy_cpus: edges.Number | None = None
+    busy_nodes_cpus: edges.Number | None = None
+    busy_own_cpus: edges.Number | None = None
+    busy_kernel_cpus: edges.Number | None = None
+    busy_foreign_cpus: edges.Number | None = None
+    load1: edges.Number | None = None
 
 
 class InstanceClock(_Model):
     """How far an instance's clock went, and the host's at least and at most in the same time."""
 
-    instance_s: float
-    host_least_s: float
-    host_most_s: float
+    instance_s: edges.Number
+    host_least_s: edges.Number
+    host_most_s: edges.Number
 
     def rate(self) -> Rate:
         """Return bounds for its rate. It was read in steps of 10 ms (``/proc/uptime``)."""
@@ -99,8 +100,8 @@ class HostClock(_Model):
     """The host's monotonic clock at the first and at the last moment of a block."""
 
     boot_id: str | None = None
-    began_s: float
-    ended_s: float
+    began_s: edges.Number
+    ended_s: edges.Number
 
 
 class ControllerClock(_Model):
@@ -111,8 +112,8 @@ class ControllerClock(_Model):
 
     boot_id: str | None = None
     session: str | None = None
-    sent_s: float
-    received_s: float
+    sent_s: edges.Number
+    received_s: edges.Number
 
 
 class BlockClocks(_Model):

@@ -13,6 +13,8 @@ import sys
 import typing as t
 from pathlib import Path
 
+from vcompare_runner import configuration
+from vcompare_runner.configuration import Config, read_config
 from vcompare_runner.errors import UsageError
 from vcompare_runner.project import COLLECTION, Project
 
@@ -69,13 +71,6 @@ ASK_REMEDY = (
 )
 
 
-class Config(t.Protocol):
-    """What is read of Ansible's configuration."""
-
-    def get_config_value(self, name: str) -> t.Any:
-        """Return the value of a setting, from the environment, ansible.cfg or its default."""
-
-
 def ansible_environment(project: Project) -> dict[str, str]:
     """Return the variables that Ansible's programs get, in addition to the user's own.
 
@@ -102,35 +97,10 @@ def ansible_environment(project: Project) -> dict[str, str]:
 
 def config_file(project: Project) -> Path | None:
     """Return the ansible.cfg in force: that of ANSIBLE_CONFIG, of this folder, of the checkout, else of the user."""
-    from ansible.config.manager import find_ini_config_file
-
-    found = find_ini_config_file()
-    if found == os.devnull:
-        return Path(__file__).with_name("empty.cfg")
-    here = Path("ansible.cfg").absolute()
-    if "ANSIBLE_CONFIG" in os.environ or (found is not None and Path(found) == here):
-        return None if found is None else Path(found)
-    return project.config or (None if found is None else Path(found))
-
-
-def read_config(path: Path | None) -> Config:
-    """Read Ansible's configuration as Ansible does.
-
-    :raises UsageError: it can't be read.
-    """
-    from ansible.config.manager import ConfigManager
-    from ansible.errors import AnsibleError
-
-    try:
-        config: Config = ConfigManager(None if path is None else str(path))
-        # Settings are only read when they are asked for.
-        config.get_config_value("COLLECTIONS_PATHS")
-        return config
-    except (AnsibleError, OSError, ValueError) as error:
-        raise UsageError(
-            f"Ansible's configuration {path or ''} can't be read: {error}",
-            "correct the file, or name another with ANSIBLE_CONFIG",
-        ) from error
+    found = configuration.user_config_file()
+    if "ANSIBLE_CONFIG" in os.environ or found == Path("ansible.cfg").absolute():
+        return found
+    return project.config or found
 
 
 def _check_vault(config: Config) -> None:

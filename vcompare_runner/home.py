@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import json
 import os
 import re
 import secrets
@@ -13,7 +12,7 @@ import typing as t
 from pathlib import Path
 
 from vcompare_runner.bundle import Manifest, read_manifest
-from vcompare_runner.edges import expanded
+from vcompare_runner.edges import expanded, is_there, open_lines, parse_json
 from vcompare_runner.errors import BundleError, UsageError
 from vcompare_runner.names import compared, did_you_mean
 
@@ -29,8 +28,9 @@ def find_home() -> Path:
     if named:
         return expanded("VCOMPARE_HOME", Path(named))
     data = os.environ.get("XDG_DATA_HOME")
-    base = Path(data) if data else Path("~/.local/share").expanduser()
-    return base.absolute() / "vcompare"
+    if data:
+        return expanded("XDG_DATA_HOME", Path(data)) / "vcompare"
+    return expanded("HOME (or VCOMPARE_HOME)", Path("~/.local/share")) / "vcompare"
 
 
 # The same as of a lab (the collection's ``lab/layout.py``): said before anything is asked of it.
@@ -151,19 +151,22 @@ class RunSummary:
 
 def summarise_run(folder: Path) -> RunSummary:
     """Sum up a run without loading its samples."""
-    if not (folder / "manifest.json").exists():
+    if not is_there(folder / "manifest.json"):
         problem = "stopped before its first block"
         return RunSummary(
             folder.name, None, None, [], 0, None, [], "not begun", problem, str(folder)
         )
     try:
         manifest = read_manifest(folder)
-    except BundleError as error:
-        return RunSummary(
-            folder.name, None, None, [], 0, None, [], "broken", error.message, str(folder)
+        done = count_blocks(folder, manifest)
+    except (BundleError, OSError) as error:
+        problem = (
+            error.message
+            if isinstance(error, BundleError)
+            else f"{error.filename}: {error.strerror}"
         )
+        return RunSummary(folder.name, None, None, [], 0, None, [], "broken", problem, str(folder))
     planned = [plan for plan in manifest.arms if plan.planned]
-    done = count_blocks(folder, manifest)
     return RunSummary(
         run=manifest.run,
         created_at=manifest.created_at,
@@ -191,13 +194,12 @@ def count_blocks(folder: Path, manifest: Manifest) -> int:
 
 
 def _records(path: Path) -> t.Iterator[dict[str, t.Any]]:
-    if not path.exists():
-        return
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            record = json.loads(line)
-        except ValueError:
-            # The report says what is wrong with it; a list of runs has no room for that.
-            continue
-        if isinstance(record, dict):
-            yield record
+    with open_lines(path) as lines:
+        for line in lines:
+            try:
+                record = parse_json(line)
+            except ValueError:
+                # The report says what is wrong with it; a list of runs has no room for that.
+                continue
+            if isinstance(record, dict):
+                yield record

@@ -15,11 +15,11 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import math
 import os
 import typing as t
 from pathlib import Path
 
+from vcompare_runner import edges
 from vcompare_runner.errors import BundleError
 from vcompare_runner.integrity_lines import Lines, by_key, counted, what_differs
 
@@ -147,18 +147,18 @@ def check(folder: Path) -> Integrity:
 
 
 def _read_blocks(path: Path) -> list[_Line]:
-    if not path.exists():
-        return []
-    lines = []
-    for number, text in enumerate(path.read_bytes().split(b"\n"), start=1):
-        try:
-            record = json.loads(text)
-            if isinstance(record["block"], int) and isinstance(record["host"], str):
-                lines.append(_Line(number, text, record))
-        except (ValueError, KeyError, TypeError):
-            # What is no block's line is the loader's to name.
-            continue
-    return lines
+    found = []
+    with edges.open_lines(path) as lines:
+        for number, line in enumerate(lines, start=1):
+            text = line.removesuffix(b"\n")
+            try:
+                record = edges.parse_json(text)
+                if isinstance(record["block"], int) and isinstance(record["host"], str):
+                    found.append(_Line(number, text, record))
+            except (ValueError, KeyError, TypeError):
+                # What is no block's line is the loader's to name.
+                continue
+    return found
 
 
 def _check_times(lines: t.Sequence[_Line], found: Integrity) -> None:
@@ -166,7 +166,7 @@ def _check_times(lines: t.Sequence[_Line], found: Integrity) -> None:
     for line in lines:
         for key in ("controller_elapsed_s", "host_elapsed_s"):
             value = line.record.get(key)
-            if isinstance(value, (int, float)) and not (math.isfinite(value) and value >= 0):
+            if isinstance(value, (int, float)) and not (edges.is_plausible(value) and value >= 0):
                 text = f"{line.name}: impossible {key} {value!r}"
                 found.add("impossible-value", BLOCKS, line.number, text, line.place)
 
@@ -255,7 +255,7 @@ def _without_copies(lines: t.Sequence[_Line], found: Integrity) -> list[_Line]:
 
 def _check_manifest(folder: Path, lines: t.Sequence[_Line]) -> None:
     path = folder / "manifest.json"
-    manifest = json.loads(path.read_bytes())
+    manifest = edges.parse_json(edges.read_bytes(path))
     fixed = {key: value for key, value in manifest.items() if key not in MANIFEST_LATER}
     try:
         own = hashlib.sha256(canonical(fixed)).hexdigest()
@@ -273,13 +273,13 @@ def _check_manifest(folder: Path, lines: t.Sequence[_Line]) -> None:
 
 def _check_links(folder: Path, lines: t.Sequence[_Line], found: Integrity) -> None:
     """Check that each line follows the one that it was written after."""
-    run = json.loads((folder / "manifest.json").read_bytes())
+    run = edges.parse_json(edges.read_bytes(folder / "manifest.json"))
     known = {line.reference: line for line in lines} | {str(run.get("run")): None}
     old = [line for line in _read_blocks(folder / BLOCKS) if not line.sha256]
     before = old[-1].reference if old and lines and old[-1].number < lines[0].number else None
     before = before or str(run.get("run"))
     for line in lines:
-        stated = line.chain.get("previous")
+        stated = str(line.chain.get("previous"))
         if line.whole and stated != before:
             if stated in known:
                 other = known[stated]
@@ -291,7 +291,7 @@ def _check_links(folder: Path, lines: t.Sequence[_Line], found: Integrity) -> No
                 found.add("missing-line", BLOCKS, line.number, text)
         before = line.reference
     last = run.get("last_block_sha256")
-    if last and lines and last not in known:
+    if last and lines and str(last) not in known:
         text = "its last line is missing: the run ended with another block"
         found.add("missing-line", BLOCKS, lines[-1].number + 1, text)
 
@@ -305,7 +305,7 @@ def check_raw(folder: Path, found: Integrity, named: t.Collection[str]) -> None:
     wanted = set(named).union(*found.raw_of.values())
     if not wanted:
         return
-    if not raw.is_dir():
+    if not edges.is_there(raw):
         if found.chained:
             found.bad_raw = dict.fromkeys(
                 wanted, f"{RAW}: the folder with the raw texts is missing"
@@ -328,5 +328,5 @@ def check_raw(folder: Path, found: Integrity, named: t.Collection[str]) -> None:
 
 
 def _digest(path: Path) -> str:
-    with path.open("rb") as file:
+    with edges.open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -6,11 +6,14 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import itertools
+import sys
 import typing as t
 import zlib
 from pathlib import Path
 
 import pydantic_core
+
+from vcompare_runner import edges
 
 Place = tuple[int, str]
 
@@ -37,7 +40,7 @@ class Lines:
         """Return the bytes, piece by piece."""
         if self.path is None:
             return
-        with self.path.open("rb") as file:
+        with edges.open_file(self.path, edges.MOST_LINES_BYTES) as file:
             for begin, end in self.offsets:
                 file.seek(begin)
                 left = end - begin
@@ -59,27 +62,23 @@ def counted(path: Path, counts: t.Sequence[tuple[Place, t.Any]]) -> dict[Place, 
         return None
     if len({place for place, _count in counts}) < len(counts):
         return None
-    if not path.exists():
-        return None if any(count for _place, count in counts) else {}
     found: dict[Place, Lines] = {}
     end = 0
-    with path.open("rb") as file:
+    with edges.open_lines(path) as lines:
         for place, count in counts:
-            sizes = [len(line) for line in itertools.islice(file, count)]
+            sizes = [len(line) for line in itertools.islice(lines, min(count, sys.maxsize))]
             if len(sizes) != count:
                 return None
             begin, end = end, end + sum(sizes)
             found[place] = Lines(path, offsets=[(begin, end)])
-        return None if file.read(1) else found
+        return None if next(lines, None) else found
 
 
 def by_key(path: Path) -> dict[Place, Lines]:
     """Look up the lines of each block by what they say of themselves."""
     found: dict[Place, Lines] = {}
-    if not path.exists():
-        return found
     offset = 0
-    with path.open("rb") as file:
+    with edges.open_lines(path) as file:
         for number, line in enumerate(file, start=1):
             begin, offset = offset, offset + len(line)
             try:

@@ -10,6 +10,7 @@ import subprocess
 import typing as t
 from pathlib import Path
 
+from vcompare_runner.edges import is_plausible, parse_json, shown_number
 from vcompare_runner.environment import ansible_environment
 from vcompare_runner.errors import UsageError
 from vcompare_runner.hints import hints
@@ -90,7 +91,8 @@ def list_inventory(
         result = subprocess.run(
             command,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=_TIMEOUT_S,
             check=False,
             stdin=subprocess.DEVNULL,
@@ -106,12 +108,36 @@ def list_inventory(
         remedy = "; ".join((*hints([result.stderr]), _REMEDY))
         raise UsageError(f"--inventory: {source} can't be read: {_said(result.stderr)}", remedy)
     try:
-        listed = json.loads(result.stdout)
+        listed = parse_json(result.stdout)
     except ValueError as error:
-        raise UsageError(
-            f"--inventory: {source} can't be read: {_said(result.stderr)}", _REMEDY
-        ) from error
-    return Inventory(source, _flatten(listed), listed.get("_meta", {}).get("hostvars", {}))
+        why = _said(result.stderr) if result.stderr.strip() else str(error)
+        raise UsageError(f"--inventory: {source} can't be read: {why}", _REMEDY) from error
+    variables = listed.get("_meta", {}).get("hostvars", {})
+    check_numbers(source, project, variables)
+    return Inventory(source, _flatten(listed), variables)
+
+
+def check_numbers(
+    source: Path, project: Project, variables: t.Mapping[str, t.Mapping[str, t.Any]]
+) -> None:
+    """Check the numbers in our variables, which are in no role's hands before something was made.
+
+    :raises UsageError: one of them is nothing that could be set.
+    """
+    ours = tuple(f"{name}_" for name in ("vcompare", *project.roles))
+    for host, of_host in variables.items():
+        todo = [(name, value) for name, value in of_host.items() if name.startswith(ours)]
+        while todo:
+            name, value = todo.pop()
+            if isinstance(value, dict):
+                todo += [(f"{name}.{key}", each) for key, each in value.items()]
+            elif isinstance(value, list):
+                todo += [(f"{name}[{number}]", each) for number, each in enumerate(value)]
+            elif isinstance(value, (int, float)) and not is_plausible(value):
+                raise UsageError(
+                    f"--inventory: {source}: {host}: {name} is {shown_number(value)}",
+                    f"correct {name}, or leave it out for its default",
+                )
 
 
 def _said(stderr: str) -> str:

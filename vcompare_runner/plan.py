@@ -10,6 +10,9 @@ import secrets
 import typing as t
 from pathlib import Path
 
+import pydantic
+
+from vcompare_runner import edges
 from vcompare_runner.bundle import read_manifest
 from vcompare_runner.claims.declared import check_files, shipped
 from vcompare_runner.duration import parse_duration
@@ -72,19 +75,22 @@ class Request:
     :param budget_s: measure until every open claim is narrow enough, or until this time is up.
     """
 
+    # A field that this version does not know would be lost without a word.
+    __pydantic_config__: t.ClassVar[pydantic.ConfigDict] = pydantic.ConfigDict(extra="forbid")
+
     run: str
     lab: str
     profile: str
-    seed: int
+    seed: edges.Whole
     arms: tuple[str, ...] = ()
     scenarios: tuple[str, ...] = ()
-    blocks: int | None = None
+    blocks: edges.Block | None = None
     claims: tuple[str, ...] = ()
     systems: tuple[str, ...] = ()
     accel: str | None = None
     inventory: str | None = None
-    budget_s: int | None = None
-    nodes: int | None = None
+    budget_s: edges.Whole | None = None
+    nodes: edges.Whole | None = None
 
     def extra_vars(self, home: Path, keep_running: bool) -> dict[str, t.Any]:
         """Return the variables that the playbooks take (docs/contracts.md, "Inventory")."""
@@ -114,6 +120,9 @@ class Request:
         if keep_running:
             variables["vcompare_keep_running"] = True
         return variables
+
+
+_REQUESTS = pydantic.TypeAdapter(Request)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -279,12 +288,18 @@ def read_profiles(project: Project) -> dict[str, Profile]:
     return profiles
 
 
-def _existing(option: str, path: Path) -> Path:
-    if not path.is_file():
+def _catalogue(option: str, path: Path) -> Path:
+    """Return the path of a catalogue of systems; the collection checks what each of them says."""
+    path = edges.require_file(option, edges.expanded(option, path))
+    try:
+        entries = edges.read_yaml(path)
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+            raise ValueError("it is not a list of systems")
+    except (OSError, ValueError) as error:
         raise UsageError(
-            f"{option}: there is no file {path}", "name a file (docs/systems.yml is one)"
-        )
-    return path.absolute()
+            f"{option}: {path} can't be read: {error}", "docs/systems.yml is one"
+        ) from None
+    return path
 
 
 def new_request(
@@ -315,12 +330,10 @@ def new_request(
             "--arms: 'bare' is missing",
             f"every arm is compared with it: --arms bare,{','.join(words)}",
         )
-    if blocks is not None and blocks < 1:
-        raise UsageError(
-            f"--blocks: {blocks} is too few", "name at least 1; intervals need 5 or more"
-        )
-    if seed is not None and seed < 0:
-        raise UsageError(f"--seed: {seed} is negative", "name 0 or a positive number")
+    if blocks is not None:
+        edges.require_whole("--blocks", blocks, 1, edges.MOST_BLOCKS)
+    if seed is not None:
+        edges.require_whole("--seed", seed, 0)
     named, files = _named_claims(claims or ())
     try:
         check_files(files)
@@ -336,7 +349,7 @@ def new_request(
         scenarios=tuple(dict.fromkeys((*split_words(scenarios), *scenarios_of(named)))),
         blocks=blocks,
         claims=tuple(str(path) for path in files),
-        systems=tuple(str(_existing("--systems", path)) for path in systems or ()),
+        systems=tuple(str(_catalogue("--systems", path)) for path in systems or ()),
         accel=check_accel(accel),
         inventory=str(inventory) if inventory else None,
         budget_s=None if budget is None else parse_duration("--budget", budget),
@@ -404,9 +417,8 @@ def _group_of(arm: str) -> str:
 
 def save_request(request: Request, folder: Path) -> None:
     """Keep a request beside the logs of its run, for resuming."""
-    (folder / REQUEST_FILE).write_text(
-        json.dumps(dataclasses.asdict(request), indent=1) + "\n", encoding="utf-8"
-    )
+    with edges.replacing(folder / REQUEST_FILE, edges.HOME_REMEDY) as file:
+        file.write(json.dumps(dataclasses.asdict(request), indent=1) + "\n")
 
 
 def load_request(folder: Path) -> Request:
@@ -417,16 +429,14 @@ def load_request(folder: Path) -> Request:
     :raises UsageError: neither is there.
     """
     path = folder / REQUEST_FILE
-    if path.exists():
+    if edges.is_there(path):
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-            data |= {
-                name: tuple(data.get(name, ()))
-                for name in ("arms", "scenarios", "claims", "systems")
-            }
-            return Request(**data)
-        except (ValueError, TypeError, KeyError) as error:
-            raise UsageError(f"--resume: {path} is broken: {error!r}", "begin a new run") from error
+            request = _REQUESTS.validate_json(edges.read_bytes(path))
+            check_lab_name(request.lab)
+            return request
+        except (OSError, ValueError, UsageError) as error:
+            why = " ".join(str(getattr(error, "strerror", None) or error).split())
+            raise UsageError(f"--resume: {path} is broken: {why}", "begin a new run") from error
     try:
         manifest = read_manifest(folder)
     except BundleError as error:

@@ -7,18 +7,18 @@ In the checkout that this package is part of, or in an installed collection.
 from __future__ import annotations
 
 import dataclasses
-import os
 import sys
 import typing as t
 from pathlib import Path
 
 import yaml
 
+from vcompare_runner import __version__
+from vcompare_runner.configuration import read_config, user_config_file
+from vcompare_runner.edges import expanded
 from vcompare_runner.errors import UsageError, VcompareError
 
 COLLECTION = Path("ansible_collections", "vcompare", "lab")
-# Where ansible-galaxy puts collections, and where distributions do.
-_DEFAULT_PATHS = "~/.ansible/collections:/usr/share/ansible/collections"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +40,11 @@ class Project:
     def default_inventory(self) -> Path:
         """The inventory of the nested lab."""
         return self.root / "inventories" / "nested"
+
+    @property
+    def roles(self) -> list[str]:
+        """The names of its roles, which their variables begin with."""
+        return [path.name for path in sorted((self.root / "roles").iterdir()) if path.is_dir()]
 
     def playbook(self, name: str) -> Path:
         """Return the path of a playbook.
@@ -76,15 +81,17 @@ def find_project(package: Path | None = None) -> Project:
     checkout = (package or Path(__file__).resolve().parent).parent
     if (checkout / "playbooks").is_dir():
         return Project(checkout)
-    paths = os.environ.get("ANSIBLE_COLLECTIONS_PATH") or _DEFAULT_PATHS
-    looked = [Path(path).expanduser() for path in paths.split(":") if path]
+    paths = read_config(user_config_file()).get_config_value("COLLECTIONS_PATHS") or ()
+    looked = [expanded("ANSIBLE_COLLECTIONS_PATH", Path(str(path))) for path in paths]
     for path in looked:
-        if (path / COLLECTION / "playbooks").is_dir():
-            return Project(path / COLLECTION)
-    places = ", ".join(str(place) for place in (checkout / "playbooks", *looked))
+        # ansible-galaxy takes the folder and the one above for the same.
+        for root in (path / COLLECTION, path.joinpath(*COLLECTION.parts[1:])):
+            if (root / "playbooks").is_dir():
+                return Project(root)
     raise UsageError(
-        f"the collection vcompare.lab was not found (looked in {places})",
-        "install it with `ansible-galaxy collection install vcompare.lab`, or run from a checkout",
+        f"the collection vcompare.lab was not found (looked in {', '.join(map(str, looked))})",
+        f"install it from its archive: {ansible_program('ansible-galaxy')} collection install"
+        f" vcompare-lab-{__version__}.tar.gz; or name the folder that has it with ANSIBLE_COLLECTIONS_PATH",
     )
 
 

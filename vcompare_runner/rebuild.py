@@ -3,12 +3,17 @@
 
 from __future__ import annotations
 
-import json
 import typing as t
 from pathlib import Path
 
 from vcompare_runner import commands, seen
-from vcompare_runner.edges import expanded, require_file
+from vcompare_runner.edges import (
+    expanded,
+    parse_json,
+    read_bytes,
+    require_file,
+    require_writable,
+)
 from vcompare_runner.errors import EXIT_OK, PlaybookError, UsageError
 from vcompare_runner.terminal import say
 
@@ -22,13 +27,7 @@ def lock(lab: str, output: Path, inventory: Path | None) -> int:
 
     :raises UsageError: the file can't be written there.
     """
-    target = expanded("--output", output)
-    if target.is_dir() or not target.parent.is_dir():
-        raise UsageError(
-            f"--output: {target} can't be written: "
-            + ("it is a folder" if target.is_dir() else f"there is no folder {target.parent}"),
-            "name a file in a folder that is there",
-        )
+    target = require_writable("--output", output)
     outcome, code, servers = commands.lab_play(
         "lab_lock.yml", lab, None, inventory, vcompare_lock=str(target)
     )
@@ -86,7 +85,7 @@ def _nodes_of(source: Path) -> int:
     """
     remedy = "write one with: vcompare lab lock"
     try:
-        nodes = json.loads(source.read_text(encoding="utf-8"))["lab"]["nodes"]
+        nodes = parse_json(read_bytes(source))["lab"]["nodes"]
     except OSError as error:
         raise UsageError(f"--lock: {source} can't be read: {error.strerror}", remedy) from None
     except (ValueError, KeyError, TypeError):

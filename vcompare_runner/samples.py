@@ -21,6 +21,7 @@ import numpy as np
 import pydantic
 import pydantic_core
 
+from vcompare_runner import edges
 from vcompare_runner.errors import BundleError
 from vcompare_runner.lines import BROKEN_REMEDY, cut_off_text, is_cut_off
 from vcompare_runner.words import GATE_REASON
@@ -34,6 +35,8 @@ UNITS_WITH_ZERO = frozenset({ANSWER, "count"})
 
 _CHUNK = 5000
 _EXAMPLES = 3
+# More impossible values than this are summed up.
+_MOST_VALUES = 20
 NO_REASON = "no reason given"
 OTHER_RUN = "of another run"
 
@@ -75,8 +78,8 @@ class Sample(pydantic.BaseModel):
 
     schema_version: t.Literal[1] = pydantic.Field(alias="schema")
     run: str
-    block: int
-    order: int | None
+    block: edges.Block
+    order: edges.Whole | None
     host: str
     arm: str
     variant: str
@@ -85,7 +88,7 @@ class Sample(pydantic.BaseModel):
     unit: str
     direction: t.Literal["lower", "higher"]
     value: float | None
-    iteration: int
+    iteration: edges.Whole
     warmup: bool
     status: t.Literal["ok", "failed", "refused"]
     reason: str | None
@@ -123,10 +126,19 @@ _TYPES: t.Mapping[str, frozenset[t.Any]] = {
     "evidence": _TEXT_OR_NONE,
 }
 
+_NUMBERS = ("value", "host_elapsed_s", "guest_elapsed_s")
+
 _WORDS: t.Mapping[str, frozenset[t.Any]] = {
     "schema": frozenset({1}),
     "direction": frozenset({"lower", "higher"}),
     "status": frozenset(STATUS_CODES),
+}
+
+
+_MOST: t.Mapping[str, int] = {
+    "block": edges.MOST_BLOCKS,
+    "order": edges.MOST_WHOLE,
+    "iteration": edges.MOST_WHOLE,
 }
 
 
@@ -284,16 +296,25 @@ class SampleTable:
             column = getattr(self, name)
             times = np.array(column, dtype=np.float64)
             given = np.array([value is not None for value in column], dtype=bool)
-            with np.errstate(invalid="ignore"):
-                wrong = np.flatnonzero(given & ~(np.isfinite(times) & (times >= 0)))
-            for value in sorted({repr(float(times[index])) for index in wrong}):
-                same = np.array(
-                    [index for index in wrong if repr(float(times[index])) == value], dtype=np.int64
-                )
-                text = f"impossible {name} {value}"
-                self._leave_out(same, text)
-                notes.append(("impossible-value", f"{text}, left out: {self._name_some(same)}"))
+            wrong = np.flatnonzero(given & ~(_are_plausible(times) | (times == 0)))
+            notes += self._leave_out_impossible(f"impossible {name}", wrong, times)
         return notes
+
+    def _leave_out_impossible(
+        self, what: str, indices: np.ndarray, values: np.ndarray
+    ) -> t.Iterator[tuple[str, str]]:
+        """Leave out samples with a note for each of their values; many are summed up."""
+        by_value: dict[str, list[int]] = {}
+        for index in indices.tolist():
+            by_value.setdefault(repr(float(values[index])), []).append(index)
+        for number, (value, same) in enumerate(sorted(by_value.items())):
+            text, places = f"{what} {value}", np.array(same, dtype=np.int64)
+            self._leave_out(places, text)
+            if number < _MOST_VALUES:
+                yield ("impossible-value", f"{text}, left out: {self._name_some(places)}")
+        if len(by_value) > _MOST_VALUES:
+            more = len(by_value) - _MOST_VALUES
+            yield ("impossible-value", f"{what}: {more} more of such values were left out")
 
     def _leave_out_values(self) -> list[tuple[str, str]]:
         notes: list[tuple[str, str]] = []
@@ -308,21 +329,11 @@ class SampleTable:
                     f"samples with status ok but no value, left out: {self._name_some(missing)}",
                 )
             )
-        with np.errstate(invalid="ignore"):
-            # Times and rates of work that was done are positive and finite; anything else was not
-            # measured.
-            zero = np.array([key.unit in UNITS_WITH_ZERO for key in self.keys], dtype=bool)
-            possible = (self.value > 0) | ((self.value == 0) & _of_series(zero, self.series))
-            impossible = np.flatnonzero(ok & self.has_value & ~(np.isfinite(self.value) & possible))
-        for value in sorted({repr(float(self.value[index])) for index in impossible}):
-            same = np.array(
-                [index for index in impossible if repr(float(self.value[index])) == value],
-                dtype=np.int64,
-            )
-            self._leave_out(same, f"impossible value {value}")
-            notes.append(
-                ("impossible-value", f"impossible value {value}, left out: {self._name_some(same)}")
-            )
+        # Times and rates of work that was done are positive and finite; anything else was not measured.
+        zero = np.array([key.unit in UNITS_WITH_ZERO for key in self.keys], dtype=bool)
+        possible = _are_plausible(self.value) | ((self.value == 0) & _of_series(zero, self.series))
+        impossible = np.flatnonzero(ok & self.has_value & ~possible)
+        notes += self._leave_out_impossible("impossible value", impossible, self.value)
         odd = np.flatnonzero((self.status != OK) & self.has_value)
         if len(odd):
             notes.append(
@@ -363,6 +374,13 @@ class SampleTable:
         ]
 
 
+def _are_plausible(values: np.ndarray) -> np.ndarray:
+    """Return which numbers are positive, and neither huge nor tiny."""
+    with np.errstate(invalid="ignore"):
+        found: np.ndarray = (values >= edges.LEAST_NUMBER) & (values <= edges.MOST_NUMBER)
+    return found
+
+
 def _of_series(flags: np.ndarray, series: np.ndarray) -> np.ndarray:
     """Return for each sample the flag of its series."""
     return flags[series] if len(flags) else np.zeros(len(series), dtype=bool)
@@ -394,18 +412,17 @@ def read_samples(path: Path) -> tuple[SampleTable, list[str]]:
     codes: dict[tuple[str, ...], int] = {}
     series: list[int] = []
     columns: dict[str, list[t.Any]] = {name: [] for name in (*COLUMNS, "line")}
-    if path.exists():
-        with path.open("rb") as lines, _no_collection():
-            first = 1
-            while chunk := list(itertools.islice(lines, _CHUNK)):
-                parsed = _parse_chunk(path, chunk, first, findings)
-                if parsed is not None:
-                    parsed.setdefault("line", list(range(first, first + len(chunk))))
-                    for name, column in parsed.items():
-                        columns[name] += column
-                    keys = zip(*(parsed[field] for field in SeriesKey._fields), strict=True)
-                    series += [codes.setdefault(key, len(codes)) for key in keys]
-                first += len(chunk)
+    with edges.open_lines(path) as lines, _no_collection():
+        first = 1
+        while chunk := list(itertools.islice(lines, _CHUNK)):
+            parsed = _parse_chunk(path, chunk, first, findings)
+            if parsed is not None:
+                parsed.setdefault("line", list(range(first, first + len(chunk))))
+                for name, column in parsed.items():
+                    columns[name] += column
+                keys = zip(*(parsed[field] for field in SeriesKey._fields), strict=True)
+                series += [codes.setdefault(key, len(codes)) for key in keys]
+            first += len(chunk)
     value = np.array(columns["value"], dtype=np.float64)
     return (
         SampleTable(
@@ -443,16 +460,26 @@ def _parse_chunk(
             zip(COLUMNS, map(list, zip(*map(_fields, records), strict=True)), strict=True)
         )
         if len(records) == len(chunk) and _types_hold(columns):
+            for name in _NUMBERS:
+                # An integer may be larger than any float.
+                np.array(columns[name], dtype=np.float64)
             return columns
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError):
         pass
     return _parse_lines(path, chunk, first, findings)
 
 
 def _types_hold(columns: t.Mapping[str, list[t.Any]]) -> bool:
-    return all(
-        set(map(type, columns[name])) <= allowed for name, allowed in _TYPES.items()
-    ) and all(set(columns[name]) <= words for name, words in _WORDS.items())
+    return (
+        all(set(map(type, columns[name])) <= allowed for name, allowed in _TYPES.items())
+        and all(set(columns[name]) <= words for name, words in _WORDS.items())
+        and all(
+            0 <= number <= most
+            for name, most in _MOST.items()
+            for number in set(columns[name])
+            if number is not None
+        )
+    )
 
 
 def _parse_lines(

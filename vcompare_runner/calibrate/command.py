@@ -15,13 +15,16 @@ from vcompare_runner.calibrate.cases import CASES
 from vcompare_runner.calibrate.progress import run_steps
 from vcompare_runner.calibrate.show import cell, describe, show
 from vcompare_runner.calibrate.study import Figure
-from vcompare_runner.errors import EXIT_FAILED, EXIT_OK, UsageError, VcompareError
+from vcompare_runner.edges import replacing, require_whole, require_writable
+from vcompare_runner.errors import EXIT_FAILED, EXIT_OK, UsageError
 from vcompare_runner.home import find_bundle, find_home
 from vcompare_runner.names import BARE, PLANTED, did_you_mean
 from vcompare_runner.statistics.inference import LEVEL
 from vcompare_runner.terminal import say, show_table, warn
 
 _LEAST_REPEATS = 100
+# The samples of one kind of noise are drawn at once: these take some GiB.
+_MOST_REPEATS = 1_000_000
 _PROCEDURE_REPEATS = 1000
 # Each is a report of 20 tests, looked at after every block.
 _STOPPED_REPEATS = 1000
@@ -43,10 +46,8 @@ def calibrate(
     :raises UsageError: a case is not known, there are too few repeats, the options don't fit, or
         there is no folder for the file.
     """
-    if json_file is not None and not json_file.absolute().parent.is_dir():
-        raise UsageError(
-            f"--json: there is no folder {json_file.absolute().parent}", "name a file in one"
-        )
+    if json_file is not None:
+        json_file = require_writable("--json", json_file)
     if bundle is not None:
         if cases is not None or with_procedures:
             raise UsageError(
@@ -60,10 +61,9 @@ def calibrate(
             f"--repeats: {repeats} can't tell 93% from 97%",
             f"take 20,000, or for a quick look 1,000; the least is {_LEAST_REPEATS}",
         )
-    if seed < 0:
-        raise UsageError(f"--seed: {seed} is negative", "take any number from 0 up")
-    if bundles < 1:
-        raise UsageError("--on-disk: there has to be at least one bundle", "leave it out for 100")
+    require_whole("--repeats", repeats, _LEAST_REPEATS, _MOST_REPEATS)
+    require_whole("--seed", seed, 0)
+    require_whole("--on-disk", bundles, 1, _MOST_REPEATS)
     if repeats < study.STRICT_FROM:
         warn(
             f"calibrate: with fewer than {study.STRICT_FROM:,} repeats, a figure that chance can "
@@ -295,9 +295,5 @@ def _document(result: real.SameArms) -> dict[str, t.Any]:
 def _write(path: Path | None, document: dict[str, t.Any]) -> None:
     if path is None:
         return
-    try:
-        path.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise VcompareError(
-            f"--json: {path} can't be written: {error.strerror}", "name another file"
-        ) from error
+    with replacing(path, "make room there, or name another file with --json") as file:
+        file.write(json.dumps(document, indent=2, allow_nan=False) + "\n")

@@ -77,7 +77,11 @@ def catalogue_of(manifest: Manifest) -> Catalogue:
     declared = manifest.claims
     if declared is None:
         return shipped()
-    if digest(declared.claims) != declared.sha256:
+    try:
+        found = digest(declared.claims)
+    except ValueError:
+        found = "no digest: it has what is not JSON in it"
+    if found != declared.sha256:
         raise BundleError(
             f"the manifest of {manifest.run} was changed: its claims are not those that were "
             "declared before the run began (their sha256 differs)",

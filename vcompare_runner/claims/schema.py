@@ -46,7 +46,7 @@ from pathlib import Path
 import pydantic
 import yaml
 
-from vcompare_runner.edges import require_file
+from vcompare_runner import edges
 from vcompare_runner.errors import UsageError
 from vcompare_runner.names import did_you_mean
 
@@ -92,7 +92,7 @@ class ClaimTest(_Strict):
     arms: t.Annotated[list[Word], pydantic.Field(min_length=1)]
     against: Word | None = None
     comparison: Comparison
-    margin: float | None = None
+    margin: edges.Number | None = None
     direction: Direction | None = None
     unit: Word | None = None
     why: Text
@@ -206,16 +206,15 @@ def read_claims(path: Path) -> tuple[Claim, ...]:
     :raises UsageError: it can't be read, or says what it must not; the message names the file, the
         claim, and the field.
     """
-    require_file("claims", path)
     try:
-        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - is safe
+        data = edges.read_yaml(path, _Loader)
     except OSError as error:
         raise UsageError(
             f"{path} can't be read: {error.strerror}", "name a file of claims"
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except ValueError as error:
         raise UsageError(
-            f"{path} is no YAML: {' '.join(str(error).split())}",
+            f"{path} is no YAML: {error}",
             "docs/claims.md shows what a file of claims looks like",
         ) from error
     return parse_claims(data, str(path))

@@ -20,6 +20,7 @@ from pathlib import Path
 from vcompare_runner.bundle import Bundle, load_bundle
 from vcompare_runner.claims.declared import catalogue_of
 from vcompare_runner.claims.judge import judge
+from vcompare_runner.edges import WRITE_REMEDY, replacing
 from vcompare_runner.errors import VcompareError
 from vcompare_runner.gates import judge_gates
 from vcompare_runner.join import join
@@ -60,17 +61,16 @@ def write_report_of(bundle: Bundle, output: Path) -> Path:
     report = build_report(bundle)
     try:
         output.mkdir(parents=True, exist_ok=True)
-        _write(output / "report.json", model.to_json(report))
-        _write(output / "report.md", markdown.render(report))
-        _write(output / "junit.xml", junit.render(report))
-        table.write_samples(bundle.samples, output / "samples.csv")
-        # Last, so that a report that can be opened is a whole one.
-        return _write(output / INDEX, html.render(report))
     except OSError as error:
         raise VcompareError(
-            f"the report can't be written to {output}: {error.strerror}",
-            "name another folder with --output",
+            f"the report can't be written to {output}: {error.strerror}", WRITE_REMEDY
         ) from error
+    _write(output / "report.json", model.to_json(report))
+    _write(output / "report.md", markdown.render(report))
+    _write(output / "junit.xml", junit.render(report))
+    table.write_samples(bundle.samples, output / "samples.csv")
+    # Last, so that a report that can be opened is a whole one.
+    return _write(output / INDEX, html.render(report))
 
 
 def build_report(bundle: Bundle) -> model.Report:
@@ -90,6 +90,6 @@ def _write(path: Path, text: str) -> Path:
 
     Whoever reads it meanwhile sees the old or the new one, never half of it.
     """
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8", newline="\n")
-    return temporary.replace(path)
+    with replacing(path, WRITE_REMEDY) as file:
+        file.write(text)
+    return path

@@ -7,6 +7,7 @@ import re
 import typing as t
 from pathlib import Path
 
+from vcompare_runner.edges import WRITE_REMEDY, replacing
 from vcompare_runner.samples import STATUS_NAMES, SampleTable
 
 HEADER = [
@@ -40,11 +41,9 @@ _SPECIAL = re.compile(r'[",\r\n]')
 
 def write_samples(samples: SampleTable, path: Path) -> None:
     """Write the table. A missing value is an empty cell."""
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w", encoding="utf-8", newline="") as file:
+    with replacing(path, WRITE_REMEDY) as file:
         file.write(",".join(HEADER) + "\n")
         file.writelines(_lines(samples))
-    temporary.replace(path)
 
 
 def _cell(value: object) -> str:

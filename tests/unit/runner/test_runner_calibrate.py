@@ -171,8 +171,8 @@ def test_a_missed_bound_is_an_exit_code(
     [
         (("--cases", "logn"), "did you mean 'lognormal'?"),
         (("--repeats", "10"), "can't tell 93% from 97%"),
-        (("--seed", "-1"), "negative"),
-        (("--on-disk", "0"), "at least one"),
+        (("--seed", "-1"), "from 0 to"),
+        (("--on-disk", "0"), "from 1 to"),
         (("--json", "/nowhere/file.json"), "there is no folder /nowhere"),
         (("--bundle", "latest", "--cases", "drifting"), "--bundle checks a real run"),
         (("--bundle", "/nowhere/at/all"), "there is no folder"),

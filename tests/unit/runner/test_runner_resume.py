@@ -15,7 +15,7 @@ from vcompare_runner.errors import UsageError
 def begun(home: Path, tmp_path: Path) -> plan.Request:
     """A run that was asked for with every option."""
     systems = tmp_path / "systems.yml"
-    systems.write_text("{}")
+    systems.write_text("[]")
     request = plan.new_request(
         run="20261124-101500-ab12cd",
         lab="spare",
