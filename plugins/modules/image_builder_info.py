@@ -19,6 +19,12 @@ options:
       - Whether packages may be installed on the machine. Where they may not, one that lacks a program can't build.
     type: bool
     default: true
+  root:
+    description:
+      - Whether packages can be installed with become, which was tried before. By default, whether sudo asks for no
+        password is looked at.
+    type: bool
+    default: false
 attributes:
   check_mode:
     support: full
@@ -67,9 +73,13 @@ from ansible_collections.vcompare.lab.plugins.module_utils.lab import builder
 
 def main() -> None:
     module = AnsibleModule(
-        argument_spec={"install": {"type": "bool", "default": True}}, supports_check_mode=True
+        argument_spec={
+            "install": {"type": "bool", "default": True},
+            "root": {"type": "bool", "default": False},
+        },
+        supports_check_mode=True,
     )
-    module.exit_json(changed=False, **builder.inspect(install=module.params["install"]))
+    module.exit_json(changed=False, **builder.inspect(**module.params))
 
 
 if __name__ == "__main__":

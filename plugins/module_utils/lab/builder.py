@@ -18,11 +18,12 @@ PROGRAMS = ("mmdebstrap", "mke2fs", "debugfs", "cpio", "zstd", "xz", "depmod")
 RELEASES = ("bookworm", "trixie")
 
 
-def inspect(path: str | None = None, install: bool = True) -> dict[str, t.Any]:
+def inspect(path: str | None = None, install: bool = True, root: bool = False) -> dict[str, t.Any]:
     """Say whether this machine can build images, now or after packages are installed.
 
     :param path: where programs are looked for, in the form of PATH.
     :param install: whether packages may be installed; otherwise every program must be there.
+    :param root: whether packages can be installed with Ansible's become, which may have sudo's password.
     :returns: able, reason (a code: ``ready``, ``packages``, ``architecture``, ``provision``,
         ``release``, ``rights``, ``subordinate_ids``), message (empty when able), missing_programs, user.
     """
@@ -50,7 +51,7 @@ def inspect(path: str | None = None, install: bool = True) -> dict[str, t.Any]:
             "release",
             f"it is not Debian 12 or 13, and lacks {', '.join(missing)}",
         )
-    if missing and not may_become_root():
+    if missing and not (root or may_become_root()):
         return result(
             "rights",
             f"it lacks {', '.join(missing)}, and the user {user} may not install packages (sudo asks for a password)",

@@ -101,3 +101,14 @@ def test_what_is_missing_is_named() -> None:
     found = builder.inspect(path="/nonexistent")
     assert set(found["missing_programs"]) == set(builder.PROGRAMS)
     assert found["reason"] in ("packages", "rights", "release")
+
+
+@pytest.mark.parametrize(("root", "reason"), [(False, "rights"), (True, "packages")])
+def test_a_password_of_sudo_that_ansible_has_makes_a_builder(
+    monkeypatch: pytest.MonkeyPatch, root: bool, reason: str
+) -> None:
+    monkeypatch.setattr(builder, "may_become_root", lambda: False)
+    monkeypatch.setattr(builder, "has_subordinate_ids", lambda user: True)
+    monkeypatch.setattr(builder.apt, "codename_or_nothing", lambda: "trixie")
+    found = builder.inspect(path="/nonexistent", root=root)
+    assert (found["reason"], found["able"]) == (reason, root)
