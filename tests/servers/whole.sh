@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Two plain servers, from nothing to a report of five arms, and back to what they were.
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+readonly arms=bare,docker,kvm,xen-pv,xen-pvh limit_s=480
+
+compared() {
+    vc compare -i "$SERVERS_INVENTORY" --arms "$arms" --profile smoke --blocks 1 --allow reboot
+    as_asked "$arms"
+}
+
+# From the first task on a server to the first that measures.
+provisioned_in_time() {
+    local seconds
+    seconds=$(took provision) || return 1
+    echo "provisioned in $seconds s"
+    ((seconds <= limit_s))
+}
+
+step "root on each server, by sudo with a password, through the jump host" reached || exit 1
+step "sudo asks for the password" password_counts
+step "what each server has" manifests before || exit 1
+if step "five arms on two plain servers, from nothing to the report" compared; then
+    step "provisioned in $limit_s s or less" provisioned_in_time
+fi
+step "release takes everything of ours off both" released
+step "a second release has nothing to do" nothing_released
+step "each server is as before, but for the packages that release names" as_before
+summary
