@@ -117,6 +117,29 @@ def test_tags_are_refused(name: str, tmp_path: Path, setting: str) -> None:
     assert "tags leave tasks out" in made.stdout + made.stderr
 
 
+@pytest.mark.parametrize("limit", ["server-a", "all", "lab_servers", "all:!localhost", "!server-a"])
+@pytest.mark.parametrize("name", ["lab_down.yml", "lab_status.yml", "compare.yml"])
+def test_a_limit_that_leaves_the_checks_out_is_no_success(
+    name: str, tmp_path: Path, limit: str
+) -> None:
+    hosts = tmp_path / "hosts.ini"
+    hosts.write_text("[bare_hosts]\nserver-a\n[lab_servers]\nserver-b\n")
+    made = play(name, tmp_path, "-i", str(hosts), "--limit", limit)
+    assert made.returncode != 0, made.stdout + made.stderr
+    said = " ".join((made.stdout + made.stderr).split())
+    assert f"--limit {limit} leaves out localhost" in said
+    assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize("name", ["lab_down.yml", "lab_status.yml"])
+def test_a_playbook_of_the_lab_is_about_all_of_it(name: str, tmp_path: Path) -> None:
+    hosts = tmp_path / "hosts.ini"
+    hosts.write_text("[lab_servers]\nserver-b\n")
+    made = play(name, tmp_path, "-i", str(hosts), "--limit", "localhost,server-b")
+    assert made.returncode == 2, made.stdout + made.stderr
+    assert "Leave --limit out" in " ".join((made.stdout + made.stderr).split())
+
+
 def test_a_comparison_needs_no_lab_server(tmp_path: Path) -> None:
     """compare.yml says so to the playbooks of the lab that it is made of, through two imports."""
     (imported,) = [
