@@ -104,7 +104,8 @@ def test_a_machine_under_two_names_is_refused_with_both(tmp_path: Path) -> None:
 
 
 def test_one_name_in_several_groups_is_one_server(tmp_path: Path) -> None:
-    done = play(tmp_path, f"[bare_hosts]\none {LOCAL}\n[docker_hosts]\none\n[kvm_hosts]\none\n")
+    # Of arms that need no control groups, which not every machine with this test has in version 2.
+    done = play(tmp_path, f"[xen_hosts]\none {LOCAL}\n[xen_peers]\none\n[kvm_hosts]\none\n")
     assert done.returncode == 0, done.stdout
     assert "goes on" in done.stdout
 
