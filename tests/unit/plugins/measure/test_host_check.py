@@ -118,3 +118,11 @@ def test_a_server_that_can_t_be_reached_ends_the_run_for_all(tmp_path: Path) -> 
     assert "silent" in done.stdout
     assert "UNREACHABLE" in done.stdout
     assert "goes on" not in done.stdout
+
+
+def test_a_host_that_may_not_be_rebooted_into_xen_ends_the_run_for_all(tmp_path: Path) -> None:
+    done = play(tmp_path, f"[kvm_hosts]\none {LOCAL}\n[xen_hosts]\none\n")
+    said = " ".join(done.stdout.split())
+    assert done.returncode != 0
+    assert "must be rebooted into Xen, and vcompare_allow does not have reboot" in said
+    assert "goes on" not in said
