@@ -8,7 +8,14 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 readonly kind=${1:-run}
 readonly venv=.venv
 readonly log=.venv.setup.log
+readonly unpacked=.cache/debian
 readonly lock_wait_s=900
+# The tools that tests run and read, and what checks our XML; redis-tools has the server's program, too,
+# and starts none. libvirt's binding comes from Debian, since pip would need a compiler.
+test_packages=(git gnupg openssl sudo shellcheck redis-tools sysbench stress-ng linux-perf
+    python3-libvirt libvirt-clients libxml2-utils grub-common xfsprogs btrfs-progs zstd uidmap
+    cpio fdisk iproute2 procps qemu-system-x86 qemu-utils)
+complete=1
 
 say() { printf 'setup: %s\n' "$*"; }
 
@@ -27,7 +34,7 @@ failed() {
 }
 
 # What the folder depends on: a virtual environment knows its own path, too.
-want() { printf '%s ' "$PWD"; cat pyproject.toml tools/setup.sh | sha256sum; }
+want() { printf '%s ' "$PWD"; cat pyproject.toml tools/setup.sh tools/unpack.sh | sha256sum; }
 
 ready() {
     local stamp
@@ -70,6 +77,29 @@ install_packages() {
     fi
 }
 
+# The tests go on with what is there. The next call tries it again.
+incomplete() {
+    say "$@"
+    complete=''
+}
+
+# What would start a service, or change how the machine boots.
+unpack_test_packages() {
+    local made=$unpacked/.made-by stamp
+    on_debian || return 0
+    stamp=$(sha256sum <tools/unpack.sh)
+    [[ -r $made && $(<"$made") == "$stamp" ]] && return
+    say "unpacking programs and a kernel that tests use, without installing them"
+    # A new machine has no package lists, an old one may have outdated ones.
+    if tools/unpack.sh "$unpacked" >"$log" 2>&1 ||
+        (become_root "apt-get update" && apt update && tools/unpack.sh "$unpacked") >>"$log" 2>&1; then
+        echo "$stamp" >"$made"
+    else
+        incomplete "memcached, HAProxy or a kernel could not be fetched; the tests that use them are skipped." \
+            "apt says: $(tail -n 1 "$log")"
+    fi
+}
+
 good_python() { "$1" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
 
 find_python() {
@@ -86,12 +116,20 @@ find_python() {
 system_parts() {
     if on_debian; then
         local packages=(openssh-client)
-        # The tools that are run and read, and what checks our XML; redis-tools has the server's program, too,
-        # and starts none. libvirt's binding comes from Debian, since pip would need a compiler.
-        [[ $kind == test ]] && packages+=(git gnupg openssh-server openssl sudo shellcheck redis-tools sysbench stress-ng linux-perf
-            python3-libvirt libvirt-clients libxml2-utils grub-common xfsprogs btrfs-progs zstd)
         # Debian's python3 comes without what venv needs.
         good_python /usr/bin/python3 || packages+=(python3 python3-venv)
+        # One installation is faster than two, but what only tests use must not stop a user without root.
+        if [[ $kind == test ]]; then
+            # Where a service manager runs, this one opens a port to others. In containers it starts nothing.
+            if [[ ! -d /run/systemd/system || ${CI:-} == true ]]; then
+                test_packages+=(openssh-server)
+            elif [[ ! -x /usr/sbin/sshd ]]; then
+                say "openssh-server is not installed, since it would start a service; the tests that use it are skipped"
+            fi
+            (install_packages "${packages[@]}" "${test_packages[@]}") && return
+            (($? == 2)) || exit 1
+            incomplete "Tests that use these packages are skipped, or fail."
+        fi
         install_packages "${packages[@]}"
     else
         local lacks=() tool
@@ -144,7 +182,9 @@ started=$SECONDS
 system_parts
 make_venv
 install_python_packages
-want >"$venv/.vcompare-$kind"
 trap - EXIT
+[[ $kind == run ]] || unpack_test_packages
+# What tests lack, a comparison does not need.
+want >"$venv/.vcompare-$([[ -n $complete ]] && echo "$kind" || echo run)"
 rm -f "$log"
 say "ready after $((SECONDS - started)) s"

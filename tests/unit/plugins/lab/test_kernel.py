@@ -4,11 +4,11 @@
 
 from __future__ import annotations
 
-import glob
 import lzma
 import shutil
 import struct
 import subprocess
+from pathlib import Path
 
 import pytest
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
@@ -52,12 +52,12 @@ def test_what_is_no_such_kernel_is_refused(image: bytes, said: str) -> None:
         uncompressed(image)
 
 
-def test_a_real_kernel_of_debian() -> None:
-    kernels = glob.glob("/boot/vmlinuz-*-amd64")
+def test_a_real_kernel_of_debian(unpacked: Path) -> None:
+    folders = (Path("/boot"), unpacked / "boot")
+    kernels = [found for folder in folders for found in folder.glob("vmlinuz-*-amd64")]
     if not kernels:
-        pytest.skip("this machine has no kernel of Debian in /boot")
-    with open(kernels[0], "rb") as file:
-        kernel = uncompressed(file.read())
+        pytest.skip("there is no kernel of Debian in /boot, and none was unpacked")
+    kernel = uncompressed(kernels[0].read_bytes())
     assert kernel[:4] == b"\x7fELF"
     # Whether QEMU and Xen can start it: the owner of its notes (include/xen/interface/elfnote.h).
     assert b"Xen\0" in kernel

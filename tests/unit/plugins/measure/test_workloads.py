@@ -218,7 +218,7 @@ def test_the_tool_itself(
     if scenario == "redis":
         request.getfixturevalue("redis_at")
     argv = workload.argv(spec)
-    programs = ["memcached", "memcaslap"] if scenario == "memcached" else argv[:1]
+    programs = ["memcached", "memcping", "memcaslap"] if scenario == "memcached" else argv[:1]
     for program in programs:
         if shutil.which(program) is None:
             pytest.skip(f"{program} is not installed")
