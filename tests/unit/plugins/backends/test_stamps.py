@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 
 import pytest
@@ -21,19 +23,22 @@ def shell(script: str, timeout_s: float = 20.0) -> Frame:
 
 
 def test_output_exit_code_and_both_clocks() -> None:
+    begin = time.monotonic()
     result = shell("echo out; echo err >&2; sleep 0.3; exit 7").result("vc-a")
+    took = time.monotonic() - begin
     assert (result.rc, result.stdout, result.stderr) == (7, "out\n", "err\n")
-    assert 0.3 <= result.host_elapsed_s < 2.0
+    assert 0.3 <= result.host_elapsed_s <= took
     assert result.guest_elapsed_s is not None
-    assert 0.28 <= result.guest_elapsed_s < 2.0
+    # Its clock has steps of 10 ms.
+    assert 0.28 <= result.guest_elapsed_s <= took + 0.02
 
 
 def test_the_way_in_is_not_counted() -> None:
     frame = Frame(["true"])
     begin = time.monotonic()
     follow(frame, ["/bin/sh", "-c", f"sleep 0.5; {quote(frame.argv)}; sleep 0.5"], 20)
-    assert time.monotonic() - begin >= 1.0
-    assert frame.result("vc-a").host_elapsed_s < 0.4
+    # Neither half second, however slow this machine is.
+    assert time.monotonic() - begin - frame.result("vc-a").host_elapsed_s >= 1.0
 
 
 def test_what_the_command_says_stays_whole() -> None:
@@ -59,7 +64,7 @@ def test_too_late() -> None:
     frame = Frame(["sleep", "60"])
     begin = time.monotonic()
     assert follow(frame, frame.argv, 0.5) is None
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < 30
     assert frame.began and not frame.ended
     with pytest.raises(BackendError, match="cut off"):
         frame.result("vc-a")
@@ -67,9 +72,12 @@ def test_too_late() -> None:
 
 def test_a_daemon_that_keeps_the_pipe_is_not_waited_for() -> None:
     begin = time.monotonic()
-    result = shell("sleep 5 & echo started").result("vc-a")
-    assert result.stdout == "started\n"
-    assert time.monotonic() - begin < 3
+    result = shell("sleep 60 & echo $! started").result("vc-a")
+    took = time.monotonic() - begin
+    pid, said = result.stdout.split()
+    os.kill(int(pid), signal.SIGKILL)
+    assert said == "started"
+    assert took < 30
 
 
 def test_a_command_that_never_began() -> None:

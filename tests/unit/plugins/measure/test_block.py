@@ -101,7 +101,7 @@ def test_a_good_block(local_arms: Arms) -> None:
     for sample in result["samples"]:
         assert sample["metric"] in {one.metric for one in registry.metrics(sample["scenario"])}
     starts = [s for s in result["samples"] if s["scenario"] == "startup"]
-    assert all(0.001 < s["value"] < 5 for s in starts)
+    assert all(0.001 < s["value"] < took for s in starts)
     assert "polls:" in result["raw"][starts[0]["evidence"]]
     proof = result["proofs"][0]
     assert proof["proven"] is True
@@ -117,7 +117,7 @@ def test_conditions_of_each_arm_are_in_the_block(local_arms: Arms) -> None:
         assert found["quiet_cpus"] == 0.0
         assert set(found["pressure_s"]) == {"cpu", "io", "memory"}
     clock = result["host_monotonic_s"]
-    assert clock["ended_s"] - clock["began_s"] == pytest.approx(result["host_elapsed_s"], abs=0.01)
+    assert clock["ended_s"] - clock["began_s"] == pytest.approx(result["host_elapsed_s"], abs=0.5)
     assert clock["boot_id"]
 
 

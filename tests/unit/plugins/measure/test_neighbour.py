@@ -48,7 +48,9 @@ def test_only_our_own_bridges_are_touched() -> None:
         assert interface == ""
 
 
-NAMESPACE, BRIDGE, ADDRESS = "vctest", "vctest0", "10.213.99.7"
+# Of this process alone: another test suite may run on this machine, or have been killed on it.
+NUMBER = os.getpid() % 250
+NAMESPACE, BRIDGE, ADDRESS = f"vctest{os.getpid()}", f"vct{os.getpid()}", f"10.213.{NUMBER}.7"
 
 
 def ip(*words: str) -> None:
@@ -63,7 +65,7 @@ def other_host() -> Iterator[None]:
     try:
         ip("netns", "add", NAMESPACE)
         ip("link", "add", BRIDGE, "type", "veth", "peer", "name", "eth0", "netns", NAMESPACE)
-        ip("addr", "add", "10.213.99.1/24", "dev", BRIDGE)
+        ip("addr", "add", f"10.213.{NUMBER}.1/24", "dev", BRIDGE)
         ip("link", "set", BRIDGE, "up")
         ip("-n", NAMESPACE, "link", "set", "eth0", "up")
     except (OSError, subprocess.CalledProcessError) as error:
@@ -96,8 +98,9 @@ while True:
 
 @pytest.mark.usefixtures("other_host")
 def test_an_address_that_comes_up_is_seen_at_once() -> None:
-    """Without the setting, the same takes until ARP's next question: 0.75 s here."""
+    """Without the setting, the same takes until ARP's next question: 20 s here."""
     setting = pathlib.Path(f"/proc/sys/net/ipv4/neigh/{BRIDGE}/retrans_time_ms")
+    setting.write_text("20000")
     before = setting.read_text()
     came_up: list[float] = []
 
@@ -112,10 +115,10 @@ def test_an_address_that_comes_up_is_seen_at_once() -> None:
         assert setting.read_text() != before
         thread.start()
         started = time.monotonic()
-        found = Poller(ADDRESS, 6379).wait(started, 20)
+        found = Poller(ADDRESS, 6379).wait(started, 60)
         thread.join()
     assert setting.read_text() == before
-    assert started + found.elapsed_s - came_up[0] < 0.5
+    assert started + found.elapsed_s - came_up[0] < 10
 
 
 def test_a_bridge_that_is_gone_is_no_error() -> None:
