@@ -166,6 +166,13 @@ class Manifest(_Model):
     versions: dict[str, t.Any] = {}
 
 
+class HostWarning(_Model):
+    """A setting of a host that spoils what is measured on it, with what changes it. ``code`` names the setting."""
+
+    code: str
+    text: str
+
+
 class HostFacts(_Model):
     """What a host under test is. ``memory_mib`` in MiB."""
 
@@ -179,6 +186,7 @@ class HostFacts(_Model):
     mitigations: str | dict[str, str] | None = None
     os: str | None = None
     versions: dict[str, t.Any] = {}
+    warnings: tuple[HostWarning, ...] = ()
 
 
 class Proof(_Model):

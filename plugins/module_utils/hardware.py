@@ -84,19 +84,22 @@ def cgroup_version(root: Path = Path("/")) -> int | None:
     return 1 if there else None
 
 
-def warnings(found: t.Mapping[str, t.Any], substrate: str, cpuset: str = "") -> list[str]:
+def warnings(
+    found: t.Mapping[str, t.Any], substrate: str, cpuset: str = ""
+) -> list[dict[str, str]]:
     """Return what spoils measurements on real hardware, each with the command that changes it.
 
     :param found: as `read` returns it.
     :param cpuset: the processors of the instances; empty for all.
+    :returns: each with a code (``governor``, ``turbo``, ``smt``, ``numa``) and a text.
     """
     if substrate != METAL:
         # The hypervisor below decides, and what the guest sees is not what it has.
         return []
-    lines = []
+    lines: dict[str, str] = {}
     slow = [name for name in found["governors"] or () if name != "performance"]
     if slow:
-        lines.append(
+        lines["governor"] = (
             f"The frequency governor is {', '.join(slow)}: speed depends on what ran before. "
             "Change it with: cpupower frequency-set --governor performance"
         )
@@ -109,7 +112,7 @@ def warnings(found: t.Mapping[str, t.Any], substrate: str, cpuset: str = "") -> 
             if intel
             else f"echo 0 > /{_CPU}/cpufreq/boost"
         )
-        lines.append(
+        lines["turbo"] = (
             f"Turbo is on: speed depends on temperature and on busy cores. Change it with: {command}"
         )
     shared = [
@@ -118,7 +121,7 @@ def warnings(found: t.Mapping[str, t.Any], substrate: str, cpuset: str = "") -> 
         if len(cpu_list(group) & (cpu_list(cpuset) or cpu_list(group))) > 1
     ]
     if found["smt_active"] and shared:
-        lines.append(
+        lines["smt"] = (
             f"Threads of one core are both used ({'; '.join(shared)}), so instances slow each other. "
             f"Change it with: echo off > /{_CPU}/smt/control"
         )
@@ -129,8 +132,8 @@ def warnings(found: t.Mapping[str, t.Any], substrate: str, cpuset: str = "") -> 
         if cpu_list(text) & (cpu_list(cpuset) or cpu_list(text))
     ]
     if len(used) > 1:
-        lines.append(
+        lines["numa"] = (
             f"The processors belong to several NUMA nodes ({', '.join(used)}): memory is nearer to some. "
             f"Use those of one, with the variable measure_cpuset: {nodes[used[0]]}"
         )
-    return lines
+    return [{"code": code, "text": text} for code, text in lines.items()]

@@ -73,7 +73,14 @@ facts:
     warnings:
       description: What spoils measurements on real hardware, each with the command that changes it.
       type: list
-      elements: str
+      elements: dict
+      contains:
+        code:
+          description: V(governor), V(turbo), V(smt) or V(numa).
+          type: str
+        text:
+          description: What it does, and the command.
+          type: str
       returned: success
     versions:
       description: Versions of what is installed.
@@ -110,8 +117,8 @@ def main() -> None:
     collected["warnings"] = hardware.warnings(
         collected["hardware"], collected["substrate"], module.params["cpuset"]
     )
-    for line in collected["warnings"]:
-        module.warn(line)
+    for warning in collected["warnings"]:
+        module.warn(warning["text"])
     image, others = collected.pop("image"), collected.pop("others")
     module.exit_json(changed=False, facts=collected, image=image, others=others)
 

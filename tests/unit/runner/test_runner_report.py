@@ -197,6 +197,20 @@ def test_every_substrate_gets_to_the_report(tmp_path: Path, substrate: str, stat
     assert statement in markdown
 
 
+def test_settings_that_spoil_results_are_in_the_report(tmp_path: Path) -> None:
+    folder = Synthetic(substrate="metal").write(tmp_path)
+    path = folder / "facts" / "lab-linux.json"
+    warning = {"code": "governor", "text": "The frequency governor is <powersave>."}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"warnings": [warning]}))
+    page, report, markdown = render(folder)
+    hosts = {host["host"]: host["warnings"] for host in report["provenance"]["hosts"]}
+    assert hosts == {"lab-linux": [warning], "lab-xen": []}
+    assert "The frequency governor is <powersave>. (governor)" in page.text
+    assert "(governor)" in markdown
+    page, _report, markdown = render(Synthetic(substrate="metal").write(tmp_path / "quiet"))
+    assert "(governor)" not in page.text + markdown
+
+
 def test_emulated_hardware_is_said_in_plain_words(tmp_path: Path) -> None:
     page, _report, markdown = render(Synthetic().write(tmp_path / "a"))
     for text in (page.text, markdown):

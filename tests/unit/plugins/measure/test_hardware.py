@@ -64,8 +64,9 @@ def test_what_spoils_measurements_is_said_with_its_command(
     server(tmp_path, driver)
     found = hardware.read(tmp_path)
     assert found["turbo"] is True and found["microcode"] == "0x5003604"
-    said = hardware.warnings(found, "metal")
-    assert len(said) == 4
+    warned = hardware.warnings(found, "metal")
+    assert [one["code"] for one in warned] == ["governor", "turbo", "smt", "numa"]
+    said = [one["text"] for one in warned]
     for part in ("cpupower frequency-set --governor performance", command, "smt/control", "NUMA"):
         assert any(part in line for line in said), part
     for substrate in ("vm", "nested-kvm", "nested-tcg", "unknown"):
@@ -86,16 +87,22 @@ def test_what_is_right_or_unknown_is_not_warned_of(
     change: dict[str, object], absent: str, tmp_path: Path
 ) -> None:
     server(tmp_path)
-    said = hardware.warnings({**hardware.read(tmp_path), **change}, "metal")
-    assert len(said) == 3
+    warned = hardware.warnings({**hardware.read(tmp_path), **change}, "metal")
+    assert len(warned) == 3
+    said = [one["text"] for one in warned]
     assert not any(absent in line for line in said)
+
+
+def texts(root: Path, cpuset: str) -> str:
+    found = hardware.warnings(hardware.read(root), "metal", cpuset)
+    return " ".join(one["text"] for one in found)
 
 
 def test_only_processors_that_are_used_count(tmp_path: Path) -> None:
     server(tmp_path)
-    said = " ".join(hardware.warnings(hardware.read(tmp_path), "metal", cpuset="0-1"))
+    said = texts(tmp_path, "0-1")
     assert "NUMA" not in said and "Threads" not in said
-    said = " ".join(hardware.warnings(hardware.read(tmp_path), "metal", cpuset="0,2"))
+    said = texts(tmp_path, "0,2")
     assert "NUMA" in said and "Threads of one core are both used (0,2)" in said
 
 
