@@ -1,8 +1,7 @@
 # vcompare_runner: copyright the vcompare contributors, GPL-3.0-or-later (see LICENSE)
-"""Under what conditions each arm was measured, and which blocks that refuses.
+"""Under what conditions each arm was measured (docs/contracts.md, "Bundle"), and which blocks that refuses.
 
-The figures are in ``blocks.jsonl`` (docs/contracts.md, "Bundle"); how the controller's are made is
-said in the collection's ``plugin_utils/controller.py``. Nothing in here knows of a report.
+How the controller's are made is said in the collection's ``plugin_utils/controller.py``.
 """
 
 from __future__ import annotations
@@ -152,20 +151,23 @@ def noisy(blocks: t.Sequence[BlockLine]) -> dict[Place, str]:
     return found
 
 
-def stolen(blocks: t.Sequence[BlockLine]) -> dict[Place, float]:
+def stolen(blocks: t.Sequence[BlockLine]) -> dict[Place, float | None]:
     """Return how much CPU time was stolen in an arm's turn at most, as a share, by (block, host, arm).
 
-    The host's over the turn, and over the whole block that of the machine which carries the nodes: where
-    that carries the host, its turns are not told apart.
+    The host's over the turn, or over the whole block that of the machine which carries the nodes. None where it is not
+    known; a block of an older version, which has no conditions at all, is left out.
     """
-    shares: dict[Place, float] = {}
+    shares: dict[Place, float | None] = {}
     for block in blocks:
-        below = (block.controller.steal_share if block.controller else None) or 0.0
-        for outcome in block.arms:
-            own = outcome.conditions.steal_share if outcome.conditions else None
-            if own is None or outcome.arm.startswith(_OWN_GUESTS):
-                own = 0.0
-            shares[block.block, block.host, outcome.arm] = max(own, below)
+        below = block.controller.steal_share if block.controller else None
+        for outcome in (arm for arm in block.arms if block.controller or arm.conditions):
+            share = outcome.conditions.steal_share if outcome.conditions else None
+            # Of a host that does not say so itself, only the machine that carries it knows.
+            carried = share is None and block.controller and block.controller.nodes_here
+            if carried or outcome.arm.startswith(_OWN_GUESTS):
+                share = below
+            share = max(share, below or share) if share is not None else None
+            shares[block.block, block.host, outcome.arm] = share
     return shares
 
 

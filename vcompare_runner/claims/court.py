@@ -135,9 +135,9 @@ class Court:
         values = self._admitted(result, side)
         shares = {block: self._share_stolen(result, block) for block in values}
         limit = self._stolen_limit(result, other)
-        quiet = {block: value for block, value in values.items() if shares[block] <= limit}
+        quiet = {block: value for block, value in values.items() if _is_quiet(shares[block], limit)}
         if len(values) - len(quiet) > MOST_REFUSED * len(values):
-            too_much = sentences.too_much_stolen(max(shares.values()), limit)
+            too_much = sentences.too_much_stolen(list(shares.values()), limit)
             return result.leave_open("refused", "gate", too_much)
         try:
             pairs = comparisons.pair(test, quiet, other.figures.values if other else None)
@@ -174,10 +174,13 @@ class Court:
         limit = comparisons.half_margin_log(test, other.figures.median if other else None)
         return STOLEN_WITHOUT_MARGIN if limit is None else -math.expm1(-limit)
 
-    def _share_stolen(self, result: Result, block: int) -> float:
-        """Return how much was stolen in a block from either side of a test, at most."""
+    def _share_stolen(self, result: Result, block: int) -> float | None:
+        """Return how much was stolen in a block from either side of a test, at most; None where it is not known."""
         sides = ((result.host, result.arm), (result.against_host, result.test.against))
-        return max(self.stolen.get((block, str(host), str(arm)), 0.0) for host, arm in sides)
+        # A block of an older version says nothing, and nothing is held against it.
+        shares = [self.stolen.get((block, str(host), str(arm)), 0.0) for host, arm in sides]
+        known = [share for share in shares if share is not None]
+        return max(known) if len(known) == len(shares) else None
 
     def _side(self, result: Result, arm: str, host: str) -> _Side | None:
         """Return the figures of one side, or note why there are none."""
@@ -392,3 +395,8 @@ def _ranges(rows: t.Iterable[int]) -> list[tuple[int, int]]:
         else:
             ranges.append((row, row))
     return ranges
+
+
+def _is_quiet(share: float | None, limit: float) -> bool:
+    """Say whether a block counts, by what was stolen; where any share is allowed, an unknown one is too."""
+    return limit >= 1.0 if share is None else share <= limit

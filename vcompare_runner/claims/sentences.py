@@ -99,8 +99,15 @@ def too_noisy(low: float, high: float, limit: float) -> str:
     )
 
 
-def too_much_stolen(worst: float, limit: float) -> str:
-    """Say that other machines used so much of the CPU time that it could be the margin itself."""
+def too_much_stolen(shares: t.Sequence[float | None], limit: float) -> str:
+    """Say that so much CPU time was stolen that it could be the margin itself, or that it is not known how much."""
+    known = [share for share in shares if share is not None]
+    if len(known) < len(shares):
+        return (
+            f"in {len(shares) - len(known)} of {len(shares)} blocks it is not known how much CPU time was stolen "
+            f"(at most {limit:.1%} is allowed)"
+        )
+    worst = max(known)
     return (
         f"too much CPU time was stolen to decide this: up to {worst:.1%}, and at most {limit:.1%} is allowed "
         "(half of the margin, where there is one)"

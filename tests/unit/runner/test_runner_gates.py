@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from synthetic import METRICS, Synthetic, host_of, read_lines, write_lines
 
+from vcompare_runner import conditions, words
 from vcompare_runner import gate_limits as limits
-from vcompare_runner import words
 from vcompare_runner.bundle import Bundle, load_bundle
 from vcompare_runner.claims import comparisons
 from vcompare_runner.claims.court import Court
@@ -161,6 +161,49 @@ def test_time_that_xen_gives_its_own_guests_is_not_stolen(tmp_path: Path) -> Non
     gates = judge_gates(made(tmp_path, on("xen-pv", None, steal_s=5.0)))
     assert of(gates, limits.STEAL, False) == []
     assert {r.arm for r in of(gates, limits.STEAL, None)} == {"xen-pv"}
+
+
+@pytest.mark.parametrize(
+    ("arm", "own", "below", "carries", "expected"),
+    [
+        ("docker", 6.0, 0.0, True, 0.1),
+        ("docker", 0.0, 6.0, True, 0.05),
+        ("docker", None, 6.0, True, 0.05),
+        # What another machine knows says nothing of this one.
+        ("docker", None, 6.0, False, None),
+        ("docker", None, None, True, None),
+        ("docker", 6.0, None, False, 0.1),
+        # In dom0 the time went to Xen's own guests; only the machine below knows of others.
+        ("xen-pv", 6.0, 0.0, True, 0.0),
+        ("xen-pv", 6.0, None, True, None),
+    ],
+)
+def test_a_share_that_no_one_knows_is_unknown_and_never_zero(
+    tmp_path: Path,
+    arm: str,
+    own: float | None,
+    below: float | None,
+    carries: bool,
+    expected: float | None,
+) -> None:
+    def change(line: Record) -> None:
+        on(arm, None, steal_s=own, wall_s=60.0, cpus=1)(line)
+        line["controller"] |= {"steal_s": below, "wall_s": 60.0, "cpus": 2}
+        line["controller"]["nodes_here"] = 2 if carries else 0
+
+    shares = conditions.stolen(made(tmp_path, change).blocks)
+    assert {share for (_block, _host, name), share in shares.items() if name == arm} == {expected}
+
+
+def test_a_speed_is_not_judged_where_no_one_knows_what_was_stolen(tmp_path: Path) -> None:
+    def change(line: Record) -> None:
+        for each in line["arms"]:
+            each["conditions"]["steal_s"] = None
+        line["controller"]["steal_s"] = None
+
+    sentence = "it is not known how much CPU time was stolen"
+    assert sentence in json.dumps(build_report(made(tmp_path / "unknown", change)))
+    assert sentence not in json.dumps(build_report(made(tmp_path / "known")))
 
 
 def test_what_an_arm_always_waits_is_its_own(tmp_path: Path) -> None:
