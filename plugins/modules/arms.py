@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: arms
-short_description: Have the arms of a host ready for instances
+short_description: Get the arms of a host ready for instances
 version_added: 0.1.0
 author:
   - The vcompare contributors (@vcompare)
@@ -47,7 +47,7 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: Have Docker and KVM ready
+- name: Get Docker and KVM ready
   vcompare.lab.arms:
     arms: [docker, kvm]
   become: true

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: docker_engine
-short_description: Have Docker's daemon run with given options
+short_description: Configure and start Docker's daemon
 version_added: 0.1.0
 author:
   - The vcompare contributors (@vcompare)

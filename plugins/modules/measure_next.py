@@ -60,7 +60,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: See whether there is another block
+- name: Choose the next block
   vcompare.lab.measure_next:
     bundle: "{{ opened.path }}"
     after: 5

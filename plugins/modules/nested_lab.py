@@ -117,7 +117,7 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: Have the lab
+- name: Start the lab
   vcompare.lab.nested_lab:
     home: /srv/vcompare
     node_image: "{{ images.node.folder }}"
