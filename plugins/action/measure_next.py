@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import time
 import typing as t
@@ -13,6 +12,7 @@ from pathlib import Path
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible_collections.vcompare.lab.plugins.plugin_utils import runner
 from ansible_collections.vcompare.lab.plugins.plugin_utils.bundle import Bundle
 
 display = Display()
@@ -100,9 +100,9 @@ def _open_claims(path: Path) -> tuple[Claims | None, str]:
     """Return the claims that more blocks would help, or None and why that can't be told."""
     try:
         # Late: scipy takes a second, and a run of a fixed number of blocks never needs it.
-        stopping = importlib.import_module("vcompare_runner.stopping")
+        stopping = runner.load("stopping")
     except ImportError as error:
-        return None, f"how wide intervals are is worked out by vcompare_runner ({error})"
+        return None, f"how wide intervals are can't be worked out: {error}"
     try:
         return [claim.as_dict() for claim in stopping.open_claims(path)], ""
     except Exception as error:  # whatever is wrong, what was measured is not to be lost by it

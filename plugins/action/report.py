@@ -4,24 +4,12 @@
 
 from __future__ import annotations
 
-import sys
 import typing as t
 from pathlib import Path
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-
-Writer = t.Callable[[Path, Path | None], Path]
-
-write_report: Writer | None
-try:
-    from vcompare_runner.report import write_report as _write_report
-except ImportError as error:
-    write_report = None
-    IMPORT_ERROR = str(error)
-else:
-    write_report = _write_report
-    IMPORT_ERROR = ""
+from ansible_collections.vcompare.lab.plugins.plugin_utils import runner
 
 
 class ActionModule(ActionBase):
@@ -43,14 +31,13 @@ class ActionModule(ActionBase):
         )
         bundle = Path(arguments["bundle"])
         output = Path(arguments["output"]) if arguments["output"] else None
-        if write_report is None:
-            root = Path(__file__).resolve().parents[2]
+        try:
+            write_report = runner.load("report").write_report
+        except ImportError as error:
             raise AnsibleActionFail(
-                f"the report of {bundle} needs the Python package vcompare_runner on the controller"
-                f" ({IMPORT_ERROR}). The bundle is whole without it: install the package with"
-                f' "{sys.executable} -m pip install {root}" and run the playbook report.yml,'
-                f' or run "vcompare report {bundle}" on any machine that has it.'
-            )
+                f"the report of {bundle} can't be made: {error}. The bundle is whole without it: run the playbook"
+                f" vcompare.lab.report with -e vcompare_run={bundle.name} then."
+            ) from None
         if not (bundle / "manifest.json").is_file():
             raise AnsibleActionFail(f"{bundle} is no bundle: it has no manifest.json")
         if self._task.check_mode:

@@ -12,8 +12,9 @@ author:
 description:
   - Reads the claims that come with the collection (C(roles/measure/files/claims.yml)) and those of further files,
     for O(vcompare.lab.bundle#module:claims).
-  - Where the Python package C(vcompare_runner) is installed on the controller, every field is checked, since a wrong
-    one would come to light after hours of measuring. Without it, only what the bundle needs is checked.
+  - Where the requirements of the collection (its C(requirements.txt)) are installed on the controller, every field is
+    checked, since a wrong one would come to light after hours of measuring. Without them, only what the bundle needs is
+    checked.
 options:
   _terms:
     description:
@@ -43,17 +44,7 @@ from pathlib import Path
 import yaml
 from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
-
-Checker = t.Callable[[t.Sequence[Path]], t.Any]
-
-check_files: Checker | None
-try:
-    from vcompare_runner.claims.declared import check_files as _check_files
-except ImportError:
-    # The package is not needed to measure; the report, which it makes, says what is wrong then.
-    check_files = None
-else:
-    check_files = _check_files
+from ansible_collections.vcompare.lab.plugins.plugin_utils import runner
 
 SHIPPED = Path(__file__).resolve().parents[2] / "roles" / "measure" / "files" / "claims.yml"
 
@@ -66,15 +57,17 @@ class LookupModule(LookupBase):
         self.set_options(var_options=variables, direct=kwargs)
         names = [str(term).strip() for term in self._flatten(terms)]
         paths = [self._find(variables, name) for name in names if name]
-        if check_files is not None:
-            try:
-                check_files(paths)
-            except Exception as error:
-                remedy = getattr(error, "remedy", "")
-                # Not `from error`: Ansible would print all that led to it as well.
-                raise AnsibleError(
-                    f"vcompare_claims: {error}{f'; {remedy}' if remedy else ''}"
-                ) from None
+        try:
+            runner.load("claims.declared").check_files(paths)
+        except ImportError:
+            # Nothing is needed to measure; the report, which is made then, says what is wrong with them.
+            pass
+        except Exception as error:
+            remedy = getattr(error, "remedy", "")
+            # Not `from error`: Ansible would print all that led to it as well.
+            raise AnsibleError(
+                f"vcompare_claims: {error}{f'; {remedy}' if remedy else ''}"
+            ) from None
         return [{"file": path.name, "claims": read(path)} for path in (SHIPPED, *paths)]
 
     def _find(self, variables: t.Any, name: str) -> Path:

@@ -18,9 +18,9 @@ description:
   - A block that an interrupted session began is always finished on the other hosts.
   - All of it happens on the controller; the host is not contacted.
 requirements:
-  - vcompare_runner on the controller, for a run that has more than its least number of blocks.
-    Without it, there are no more than those, and the result says so; a profile with C(within_s) then
-    goes by the time alone.
+  - the packages of the collection's C(requirements.txt) on the controller, for a run that has more than its least
+    number of blocks. Without them, there are no more than those, and the result says so; a profile with C(within_s)
+    then goes by the time alone.
 options:
   bundle:
     description:

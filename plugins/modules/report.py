@@ -14,7 +14,7 @@ description:
   - Writes a report out of what a run's bundle has, on the controller. Nothing is measured again,
     and no host is contacted.
 requirements:
-  - vcompare_runner on the controller
+  - the packages of the collection's C(requirements.txt) on the controller
 options:
   bundle:
     description:

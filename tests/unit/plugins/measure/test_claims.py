@@ -79,7 +79,10 @@ def test_what_is_wrong_is_said_before_anything_is_measured(tmp_path: Path) -> No
 def test_without_the_package_the_rest_is_checked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lookup, "check_files", None)
+    def missing(_module: str) -> t.NoReturn:
+        raise ImportError("No module named 'pydantic'")
+
+    monkeypatch.setattr(lookup.runner, "load", missing)
     assert query(write(tmp_path / "ours.yml", CLAIM))[1]["claims"] == [CLAIM]
     for text, says in (("a: [", "can't be read"), ("[]", "schema"), ("schema: 1", "no list")):
         path = tmp_path / "bad.yml"
