@@ -188,8 +188,11 @@ def count_blocks(folder: Path, manifest: Manifest) -> int:
     hosts = {plan.host for plan in manifest.arms if plan.planned}
     done: dict[str, set[int]] = {host: set() for host in hosts}
     for record in _records(folder / "blocks.jsonl"):
-        if record.get("host") in done and record.get("run") == manifest.run:
-            done[record["host"]].add(record.get("block", 0))
+        host, block = record.get("host"), record.get("block")
+        # A broken record may have a list in place of either.
+        known = isinstance(host, str) and isinstance(block, int) and host in done
+        if known and record.get("run") == manifest.run:
+            done[host].add(block)
     return len(set.intersection(*done.values())) if done else 0
 
 

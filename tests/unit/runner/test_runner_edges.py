@@ -382,4 +382,6 @@ def test_a_summary_counts_no_line_that_is_none(bundle_dir: Path) -> None:
     before = summarise_run(bundle_dir).blocks_done
     with (bundle_dir / "blocks.jsonl").open("a") as file:
         file.write(DEEP + "\n[]\n\xff\n")
+        for record in ({"host": []}, {"host": "lab-linux", "block": []}, {"host": {}, "block": {}}):
+            file.write(json.dumps({"run": bundle_dir.name, **record}) + "\n")
     assert summarise_run(bundle_dir).blocks_done == before > 0
