@@ -94,8 +94,12 @@ def main() -> int:
         args.blocks,
     )
     if args.ended not in (None, 0):
-        report = json.loads((args.bundle / "report" / "report.json").read_text(encoding="utf-8"))
-        if args.ended != 3 or not refused_blocks(report):
+        index = args.bundle / "report" / "report.json"
+        if (
+            args.ended != 3
+            or not index.is_file()
+            or not refused_blocks(json.loads(index.read_text("utf-8")))
+        ):
             found.append(f"the comparison ended with {args.ended}")
     for line in found:
         print(f"{args.bundle.name}: {line}")

@@ -101,7 +101,7 @@ class Farm:
         begin = time.monotonic()
         access.run(
             "ansible-playbook", "-i", "localhost,", f"{here}/image.yml",
-            "-e", json.dumps({"home": self.home, "names": names}), timeout=1800,
+            "-e", json.dumps({"home": self.home, "names": names}), timeout=3600,
         )  # fmt: skip
         say(f"disks of {', '.join(names)} there after {time.monotonic() - begin:.0f} s")
         with open(f"{self.home}/servers.json", encoding="utf-8") as text:
@@ -145,7 +145,12 @@ class Farm:
     def spawn(self, name: str, argv: list[str]) -> None:
         with open(os.path.join(self.folder, f"{name}.log"), "wb") as log:
             self.processes[name] = subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                # Ctrl-C reaches us alone, and we end them.
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
 
     def require_alive(self) -> None:
