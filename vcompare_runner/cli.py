@@ -230,7 +230,14 @@ def compare(
         bool, typer.Option("--keep-running", help="Leave the nested nodes running at the end.")
     ] = False,
     dry_run: t.Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be done; make nothing.")
+        bool,
+        typer.Option(
+            "--dry-run",
+            help=(
+                "Show what would be measured, and what would be changed on each server; make nothing. Servers are "
+                "only read; exit code 2 where one is refused or can't be reached."
+            ),
+        ),
     ] = False,
 ) -> None:
     """Compare."""

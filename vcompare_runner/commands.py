@@ -13,7 +13,7 @@ from pathlib import Path
 
 from vcompare_runner import home as homes
 from vcompare_runner import plan as plans
-from vcompare_runner import seen
+from vcompare_runner import seen, server_plan
 from vcompare_runner.bundle import load_bundle
 from vcompare_runner.environment import home_environment
 from vcompare_runner.errors import (
@@ -93,7 +93,7 @@ def compare(options: CompareOptions) -> int:
     plan = plans.make_plan(request, project, inventory)
     if options.dry_run:
         _show_plan(plan, project, inventory, home, resumed=options.resume is not None)
-        return EXIT_OK
+        return _plan_servers(project, inventory, extra_vars, home)
     folder = homes.make_private(home / "runs" / request.run)
     homes.make_private(folder / "events")
     plans.save_request(dataclasses.replace(request, inventory=str(source.absolute())), folder)
@@ -114,6 +114,35 @@ def compare(options: CompareOptions) -> int:
         home,
     )
     return _finish(outcome, folder, request)
+
+
+def _plan_servers(
+    project: Project, inventory: Inventory, extra_vars: t.Mapping[str, t.Any], home: Path
+) -> int:
+    """Show what would be changed on servers, which are only read; return the exit code."""
+    if not server_plan.servers(inventory):
+        return EXIT_OK
+    outcome = _play(
+        project.playbook("plan.yml"),
+        project,
+        inventory.source,
+        extra_vars,
+        _log(homes.make_private(home / "logs"), "plan"),
+        # The plan is shown at the end, and not while hosts are asked.
+        RunState(notices=False),
+        home,
+        server_plan.options(inventory),
+    )
+    if outcome.interrupted:
+        _say_stopped(outcome)
+        return EXIT_INTERRUPTED
+    if not outcome.ok and not outcome.failures:
+        _say_failed(outcome)
+        return EXIT_FAILED
+    code = server_plan.show(outcome, inventory)
+    if code == EXIT_OK:
+        _forget(outcome.log)
+    return code
 
 
 def _new_request(options: CompareOptions, run: str) -> plans.Request:
@@ -202,6 +231,7 @@ def _play(
     log: Path,
     state: RunState,
     home: Path,
+    options: t.Sequence[str] = (),
 ) -> Outcome:
     # Late: ansible-runner takes half a second to import, and `vcompare runs` does not need it.
     from vcompare_runner.run import run_playbook
@@ -216,6 +246,7 @@ def _play(
             progress=progress,
             interrupt=interrupt,
             home=home,
+            options=options,
         )
 
 

@@ -79,11 +79,17 @@ class RunState:
     :param hosts: hosts that will be measured, when they are known beforehand.
     :param blocks: blocks of each host, when known beforehand.
     :param at_least: there may be more blocks than that.
+    :param notices: whether lines about the progress of long tasks are shown.
     """
 
     def __init__(
-        self, hosts: t.Iterable[str] = (), blocks: int | None = None, at_least: bool = False
+        self,
+        hosts: t.Iterable[str] = (),
+        blocks: int | None = None,
+        at_least: bool = False,
+        notices: bool = True,
     ) -> None:
+        self._shows_notices = notices
         self.hosts = list(dict.fromkeys(hosts))
         self.blocks = blocks
         self.at_least = at_least
@@ -163,7 +169,7 @@ class RunState:
             text := plain_text(event.get("stdout"))
         ):
             self.messages.append(text)
-            if text.startswith(NOTICE_MARK):
+            if self._shows_notices and text.startswith(NOTICE_MARK):
                 self.notices.append(text.removeprefix(NOTICE_MARK))
 
     def _on_playbook_on_play_start(self, data: Event) -> None:

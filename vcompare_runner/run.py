@@ -83,6 +83,7 @@ def run_playbook(
     interrupt: Interrupt,
     home: Path,
     grace_s: float = GRACE_S,
+    options: t.Sequence[str] = (),
 ) -> Outcome:
     """Run a playbook to its end, or until it is interrupted.
 
@@ -92,6 +93,7 @@ def run_playbook(
         are ended.
     :param home: its disks are watched; the inventory plugin, which sees no extra variables, finds the lab there.
     :param grace_s: seconds that Ansible has to end by itself then.
+    :param options: further ones of ansible-playbook.
     :raises PlaybookError: ansible-runner could not even start it.
     """
     state = progress.state
@@ -133,7 +135,7 @@ def run_playbook(
                 project_dir=str(project.root),
                 binary=sys.executable,
                 cmdline=shlex.join(
-                    ["-m", "vcompare_runner.guard", str(program), str(playbook)],
+                    ["-m", "vcompare_runner.guard", str(program), *options, str(playbook)],
                 ),
                 inventory=[str(item) for item in inventory],
                 extravars=dict(extra_vars),

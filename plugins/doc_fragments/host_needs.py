@@ -50,6 +50,11 @@ options:
         type: list
         elements: str
         default: []
+      services:
+        description: Units of systemd that its packages start when they are installed, for the plan.
+        type: list
+        elements: str
+        default: []
       only_with:
         description: A path; a host without it has no use for this capability.
         type: path

@@ -139,6 +139,12 @@ def _image(digest: str) -> Image:
     )
 
 
+def _planned(arms: t.Sequence[str], error: VcompareError) -> dict[str, t.Any]:
+    """The result where there is no image because nothing was brought to the host yet."""
+    found = [{"arm": arm, "ready": False, "reason": error.message} for arm in arms]
+    return {"changed": False, "arms": found}
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
@@ -167,6 +173,8 @@ def main() -> None:
     try:
         image = _image(module.params["image_digest"])
     except VcompareError as error:
+        if module.check_mode:
+            module.exit_json(**_planned(module.params["arms"], error))
         module.fail_json(**error.as_result())
     owner = module.params["owner"]
     arms = _all_ready(module.params["arms"], image, owner, module.check_mode)

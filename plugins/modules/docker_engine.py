@@ -50,6 +50,7 @@ options:
     type: bool
     default: false
 notes:
+  - In check mode on a host without dockerd, the plan is that of a host on which Docker's package was just installed.
   - Needs systemd for changes. Without it, the module only tells whether the options are in force.
   - Containers stop at a restart, unless the daemon runs with C(live-restore).
 seealso:
@@ -77,6 +78,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+plan:
+  description: What is, or would be, done; see M(vcompare.lab.host_packages).
+  returned: success, and in check mode also where it is refused
+  type: list
+  elements: dict
 version:
   description: Version of the daemon.
   returned: success, but not in check mode with a restart ahead (like all that the daemon tells)
@@ -166,6 +172,9 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vcompare.lab.plugins.module_utils.engines import carried
 from ansible_collections.vcompare.lab.plugins.module_utils.engines.docker_api import Api
 from ansible_collections.vcompare.lab.plugins.module_utils.engines.docker_engine import Engine
+from ansible_collections.vcompare.lab.plugins.module_utils.engines.docker_plan import (
+    before_installation,
+)
 from ansible_collections.vcompare.lab.plugins.module_utils.engines.docker_service import (
     Service,
     check_apparmor,
@@ -173,6 +182,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.engines.docker_servic
 )
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
 from ansible_collections.vcompare.lab.plugins.module_utils.host_journal import HostJournal
+from ansible_collections.vcompare.lab.plugins.module_utils.host_plan import HostPlan
 
 
 def main() -> None:
@@ -188,9 +198,15 @@ def main() -> None:
         supports_check_mode=True,
     )
     wanted = module.params
+    steps = HostPlan()
     try:
-        dockerd = find_dockerd()
-        check_apparmor()
+        dockerd = find_dockerd(required=not module.check_mode)
+        if not dockerd:
+            # The task before this one has said that it would install it.
+            planned = before_installation(wanted["config_file"], wanted["options"], steps)
+            module.exit_json(**planned)
+        if not module.check_mode:
+            check_apparmor()
         engine = Engine(
             config_file=wanted["config_file"],
             wanted=wanted["options"],
@@ -201,10 +217,11 @@ def main() -> None:
             containers=lambda: carried.running(kinds=[carried.CONTAINER]),
             allow_restart=wanted["allow_restart"],
             records=HostJournal(),
+            steps=steps,
         )
         result = engine.converge(module.check_mode)
     except VcompareError as error:
-        module.fail_json(**error.as_result())
+        module.fail_json(**error.as_result(), **(steps.result() if module.check_mode else {}))
     module.exit_json(**result)
 
 

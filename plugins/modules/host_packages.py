@@ -26,7 +26,9 @@ options:
 attributes:
   check_mode:
     support: full
-    description: Nothing is installed; the plan is returned.
+    description: >-
+      Nothing is installed; the plan is returned. Lists of packages that are older than an hour are fetched into a
+      temporary folder.
   diff_mode:
     support: full
     description: Shows the packages that are added or upgraded.
@@ -77,6 +79,14 @@ upgraded:
   description: Packages that were, or would be, upgraded, each with its new version.
   returned: success
   type: dict
+plan:
+  description:
+    - What is, or would be, done, each with C(kind) (V(package), V(file), V(service), V(module), V(reboot), V(network)
+      or V(image)), C(action), C(name) and C(detail). A package that would be fetched has its size in C(bytes).
+  returned: success
+  type: list
+  elements: dict
+  sample: [{kind: package, action: add, name: docker.io, detail: "20.10.24+dfsg1-1+deb12u1"}]
 """
 
 from ansible.module_utils.basic import AnsibleModule
@@ -99,11 +109,7 @@ def main() -> None:
         )
     except VcompareError as error:
         module.fail_json(**error.as_result())
-    rows = [f"{name} {version}\n" for name, version in sorted(result["added"].items())]
-    rows += [
-        f"{name} {version} (upgrade)\n" for name, version in sorted(result["upgraded"].items())
-    ]
-    module.exit_json(**result, diff={"before": "", "after": "".join(rows)})
+    module.exit_json(**result)
 
 
 if __name__ == "__main__":

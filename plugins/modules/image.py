@@ -138,6 +138,11 @@ images:
   description: By name, the image's description (docs/contracts.md, image.json) and its C(folder).
   returned: success
   type: dict
+plan:
+  description: What is, or would be, done; see M(vcompare.lab.host_packages).
+  returned: success
+  type: list
+  elements: dict
 elapsed_s:
   description: How long it took, in seconds.
   returned: success
@@ -150,6 +155,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils.host_plan import HostPlan
 from ansible_collections.vcompare.lab.plugins.module_utils.lab import (
     apt,
     capacity,
@@ -289,7 +295,15 @@ def main() -> None:
         # With hundreds of pinned packages in it, a result is larger than ansible-runner hands on.
         asked = {"home": module.params["home"], "anew": module.params["anew"]}
         module.fail_json(**error.as_result(), invocation={"module_args": asked})
-    module.exit_json(changed=bool(missing), images=images, elapsed_s=time.monotonic() - begin)
+    steps = HostPlan()
+    for recipe in missing:
+        steps.add("image", "build", recipe.kind, f"in {folder}")
+    module.exit_json(
+        changed=bool(missing),
+        images=images,
+        elapsed_s=time.monotonic() - begin,
+        **steps.result(),
+    )
 
 
 if __name__ == "__main__":

@@ -79,6 +79,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+plan:
+  description: What is, or would be, done; see M(vcompare.lab.host_packages).
+  returned: success
+  type: list
+  elements: dict
 present:
   description: Whether the host has every file, with its digest.
   returned: success
@@ -91,6 +96,7 @@ sent_bytes:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils.host_plan import HostPlan
 from ansible_collections.vcompare.lab.plugins.module_utils.lab import image_parts
 
 
@@ -127,7 +133,11 @@ def main() -> None:
             msg=f"The image can't be unpacked into {params['dest']}: {error}. "
             "Run as root (become), and see that the disk is not full."
         )
-    module.exit_json(changed=changed, present=present, sent_bytes=0)
+    steps = HostPlan()
+    if changed:
+        size = sum(part["bytes"] for part in params["parts"])
+        steps.add("image", "add", image.get("kind", "guest"), params["dest"], bytes=size)
+    module.exit_json(changed=changed, present=present, sent_bytes=0, **steps.result())
 
 
 if __name__ == "__main__":

@@ -29,8 +29,8 @@ requirements:
   - tar, zstd and split on the machine that built the image
 attributes:
   check_mode:
-    support: none
-    description: What is packed is a cache of the collection's own.
+    support: full
+    description: Nothing is packed. Parts that an earlier run packed are returned.
   diff_mode:
     support: none
     description: An image has no text to compare.
@@ -59,7 +59,7 @@ parts:
   elements: dict
 bytes:
   description: Size of all parts, in bytes.
-  returned: success
+  returned: success, in check mode only where they are packed
   type: int
 unpacked_bytes:
   description: Size of the files, in bytes.
@@ -77,10 +77,13 @@ def main() -> None:
         argument_spec={
             "folder": {"type": "path", "required": True},
             "files": {"type": "list", "elements": "str", "required": True},
-        }
+        },
+        supports_check_mode=True,
     )
     try:
-        packed = image_parts.pack(module.params["folder"], module.params["files"])
+        packed = image_parts.pack(
+            module.params["folder"], module.params["files"], module.check_mode
+        )
     except VcompareError as error:
         module.fail_json(**error.as_result())
     except OSError as error:

@@ -24,10 +24,12 @@ options:
 attributes:
   check_mode:
     support: full
-    description: Says what would be done.
+    description: >-
+      Says what would be done. On a host without libvirt, the plan is that of a host on which its packages were just
+      installed.
   diff_mode:
-    support: none
-    description: RV(changes) says it in words.
+    support: full
+    description: Shows files, units and modules.
   idempotent:
     support: full
     description: A second run changes nothing.
@@ -40,11 +42,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-changes:
-  description: What was done, or would be in check mode.
+plan:
+  description: What is, or would be, done; see M(vcompare.lab.host_packages).
   returned: success
   type: list
-  elements: str
+  elements: dict
 module:
   description: The kernel module.
   returned: success

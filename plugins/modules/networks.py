@@ -31,8 +31,8 @@ attributes:
     support: full
     description: The networks are compared with what the host uses, and nothing is written.
   diff_mode:
-    support: none
-    description: One line of a file of the collection's own changes.
+    support: full
+    description: Shows the setting and the networks.
   idempotent:
     support: full
     description: A second run changes nothing.
@@ -52,6 +52,12 @@ networks:
   returned: success
   type: dict
   sample: {vckvm0: 10.213.20.0/22}
+plan:
+  description: >-
+    What is, or would be, done; see M(vcompare.lab.host_packages). The networks are there while instances run.
+  returned: success
+  type: list
+  elements: dict
 """
 
 import typing as t
@@ -66,6 +72,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends import (
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import STATE_DIR
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.store import Store, write_file
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils.host_plan import HostPlan
 
 
 def choose(
@@ -84,12 +91,18 @@ def choose(
     host_networks.require(*ours)
     path = Path(state_dir, network.NETWORK_FILE)
     before = path.read_text(encoding="ascii").strip() if path.exists() else network.DEFAULT_NETWORK
-    if before != wanted and not check_mode:
-        Store(state_dir).ensure()
-        write_file(str(path), f"{wanted}\n".encode(), 0o644)
+    steps = HostPlan()
+    if before != wanted:
+        steps.file(str(path), f"{before}\n" if path.exists() else None, f"{wanted}\n")
+        if not check_mode:
+            Store(state_dir).ensure()
+            write_file(str(path), f"{wanted}\n".encode(), 0o644)
+    for subnet in ours:
+        steps.add("network", "add", subnet.network, subnet.bridge)
     return {
         "changed": before != wanted,
         "networks": {subnet.bridge: subnet.network for subnet in ours},
+        **steps.result(),
     }
 
 

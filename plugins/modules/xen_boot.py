@@ -83,11 +83,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-changes:
-  description: What was done, or would be in check mode.
-  returned: success
+plan:
+  description: What is, or would be, done; see M(vcompare.lab.host_packages).
+  returned: success, and in check mode also where it is refused
   type: list
-  elements: str
+  elements: dict
 reboot_required:
   description: Whether the host runs another system than was set.
   returned: success
@@ -159,9 +159,7 @@ def main() -> None:
                 "See the host's console; it boots its old system unless told otherwise.",
             )
     except VcompareError as error:
-        module.fail_json(**error.as_result())
-    if boot.diff:
-        result["diff"] = {"prepared": boot.diff}
+        module.fail_json(**error.as_result(), **(boot.steps.result() if module.check_mode else {}))
     module.exit_json(**result)
 
 

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import concurrent.futures
-import dataclasses
 import os
 import time
 import typing as t
@@ -15,6 +14,10 @@ from ansible_collections.vcompare.lab.plugins.module_utils.engines.docker_api im
     Api,
     DaemonState,
 )
+from ansible_collections.vcompare.lab.plugins.module_utils.engines.docker_plan import (
+    OPTIONS_CHANGE,
+    Plan,
+)
 from ansible_collections.vcompare.lab.plugins.module_utils.engines.docker_service import (
     UNIT,
     Service,
@@ -22,25 +25,11 @@ from ansible_collections.vcompare.lab.plugins.module_utils.engines.docker_servic
 )
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
 from ansible_collections.vcompare.lab.plugins.module_utils.host_journal import HostJournal
+from ansible_collections.vcompare.lab.plugins.module_utils.host_plan import HostPlan
 
 # Written before the file is changed and removed after the restart: a run that was killed in
 # between is finished by the next one.
 _PENDING = ".vcompare-pending"
-
-
-@dataclasses.dataclass(frozen=True)
-class _Plan:
-    file: docker_config.ConfigFile
-    merged: dict[str, t.Any]
-    service: ServiceState
-    write: bool
-    enable: bool
-    restart: bool
-    why: str
-
-    @property
-    def changed(self) -> bool:
-        return self.write or self.enable or self.restart
 
 
 class Engine:
@@ -51,6 +40,7 @@ class Engine:
     :param containers: asks which containers run on the host, by name.
     :param allow_restart: whether a daemon that carries containers may be restarted.
     :param records: of what was there before a change; None for a host that is ours alone.
+    :param steps: what is, or in check mode would be, done.
     """
 
     def __init__(
@@ -64,6 +54,7 @@ class Engine:
         containers: t.Callable[[], list[str]] = list,
         allow_restart: bool = False,
         records: HostJournal | None = None,
+        steps: HostPlan | None = None,
     ) -> None:
         self._config_file = config_file
         self._wanted = wanted
@@ -74,11 +65,12 @@ class Engine:
         self._containers = containers
         self._allow_restart = allow_restart
         self._records = records
+        self._steps = HostPlan() if steps is None else steps
 
     def converge(self, check_mode: bool = False) -> dict[str, t.Any]:
         """Do what is needed, and no more.
 
-        :returns: changed, diff, restarted, why, backup_file, checked_by, config, the daemon's
+        :returns: changed, plan, diff, restarted, why, backup_file, checked_by, config, the daemon's
             summary, and for each wanted option whether it is in force.
         :raises VcompareError: when that is not possible; the old options are then in force again.
         """
@@ -88,22 +80,24 @@ class Engine:
             checked_by = docker_config.check(
                 plan.merged, self._dockerd, _without_config_file(plan.service.flags)
             )
+        containers = self._containers() if plan.interrupts else []
+        plan.add_to(self._steps, containers, self._allow_restart)
         result: dict[str, t.Any] = {
             "changed": plan.changed,
-            "diff": _diff(plan),
             "restarted": plan.restart,
             "why": plan.why,
             "backup_file": None,
             "checked_by": checked_by,
             "config": plan.merged,
+            **self._steps.result(),
         }
         if plan.changed and not plan.service.managed:
             raise VcompareError(
                 f"Docker would have to be restarted ({plan.why}), and there is no systemd here.",
                 f"Put the options into {plan.file.path} and restart dockerd yourself.",
             )
-        if plan.restart and plan.service.active:
-            self._refuse_interruption(plan)
+        if plan.interrupts:
+            self._refuse_interruption(plan, containers)
         if plan.changed and not check_mode:
             result["backup_file"] = self._carry_out(plan) or None
         if not (check_mode and plan.restart):
@@ -112,7 +106,7 @@ class Engine:
             result["options"] = self._findings(state)
         return result
 
-    def _plan(self) -> _Plan:
+    def _plan(self) -> Plan:
         file = docker_config.load(self._config_file)
         service = self._service.state()
         if service.managed and (service.masked or not service.loaded):
@@ -128,7 +122,7 @@ class Engine:
         active = service.active if service.managed else self._api.answers()
         why = ""
         if write:
-            why = "the options change"
+            why = OPTIONS_CHANGE
         elif not active:
             why = "it does not run"
         elif os.path.exists(file.path + _PENDING):
@@ -141,7 +135,7 @@ class Engine:
             ]
             if missed:
                 why = f"not in force: {', '.join(missed)}"
-        return _Plan(
+        return Plan(
             file=file,
             merged=merged,
             service=service,
@@ -173,7 +167,7 @@ class Engine:
                         "Give that path as config_file.",
                     )
 
-    def _refuse_interruption(self, plan: _Plan) -> None:
+    def _refuse_interruption(self, plan: Plan, containers: t.Sequence[str]) -> None:
         swarm = self._api.state().info.get("Swarm") or {}
         if plan.merged.get("live-restore") and swarm.get("LocalNodeState") not in (
             None,
@@ -184,15 +178,14 @@ class Engine:
                 "This daemon is a member of a Swarm, and does not start with live-restore. Nothing was changed.",
                 "Leave live-restore out of docker_host_daemon_options for this host.",
             )
-        running = self._containers()
-        if running and not self._allow_restart:
+        if containers and not self._allow_restart:
             raise VcompareError(
-                f"Docker would have to be restarted ({plan.why}), and carries {', '.join(running)}. "
+                f"Docker would have to be restarted ({plan.why}), and carries {', '.join(containers)}. "
                 "Nothing was changed.",
                 "Leave docker_host_daemon_options empty for this host, or allow it: vcompare_allow=restart.",
             )
 
-    def _carry_out(self, plan: _Plan) -> str:
+    def _carry_out(self, plan: Plan) -> str:
         """The path of the backup."""
         if self._records is not None:
             if plan.write:
@@ -209,7 +202,7 @@ class Engine:
                 enabling.result()
         return backup
 
-    def _restarted(self, plan: _Plan) -> str:
+    def _restarted(self, plan: Plan) -> str:
         """The path of the backup."""
         backup = ""
         pending = plan.file.path + _PENDING
@@ -217,7 +210,7 @@ class Engine:
             os.makedirs(os.path.dirname(plan.file.path), exist_ok=True)
             docker_config.replace(pending, b"")
             backup = docker_config.back_up(plan.file)
-            docker_config.replace(plan.file.path, docker_config.render(plan.merged))
+            docker_config.replace(plan.file.path, plan.rendered)
         started = time.time()
         trouble = self._start()
         if trouble:
@@ -239,7 +232,7 @@ class Engine:
             trouble = f"it does not answer on {self._api.path} after {self._timeout_s:g} s"
         return trouble
 
-    def _roll_back(self, plan: _Plan, trouble: str, journal: str) -> t.NoReturn:
+    def _roll_back(self, plan: Plan, trouble: str, journal: str) -> t.NoReturn:
         message = f"Docker did not come up with the options: {trouble}."
         if not plan.write:
             raise VcompareError(message, "See the lines of its journal.", journal)
@@ -290,26 +283,3 @@ def _without_config_file(flags: t.Sequence[str]) -> list[str]:
         elif not flag.startswith("--config-file="):
             kept.append(flag)
     return kept
-
-
-def _diff(plan: _Plan) -> dict[str, str]:
-    def text(content: bytes, enabled: bool, runs: str) -> str:
-        word = "enabled" if enabled else "disabled"
-        return f"{content.decode(errors='replace')}docker.service: {word}, {runs}\n"
-
-    before = plan.file.content or b""
-    if before and not before.endswith(b"\n"):
-        before += b"\n"
-    after = docker_config.render(plan.merged) if plan.write else before
-    service = plan.service
-    runs = "runs" if service.active or not service.managed else "does not run"
-    return {
-        "before_header": plan.file.path,
-        "after_header": plan.file.path,
-        "before": text(before, service.enabled, runs),
-        "after": text(
-            after,
-            service.enabled or plan.enable,
-            f"restarted ({plan.why})" if plan.restart else runs,
-        ),
-    }

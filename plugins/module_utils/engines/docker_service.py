@@ -105,18 +105,18 @@ class Service:
             ) from error
 
 
-def find_dockerd() -> str:
-    """Docker's daemon.
+def find_dockerd(required: bool = True) -> str:
+    """Docker's daemon; empty where it is not required and not installed.
 
     :raises VcompareError: when it is not installed.
     """
     path = shutil.which("dockerd", path=os.pathsep.join([os.environ.get("PATH", ""), _ADMIN_PATH]))
-    if path is None:
+    if path is None and required:
         raise VcompareError(
             "Docker's daemon, dockerd, is not installed.",
             "Install it (Debian: apt-get install docker.io).",
         )
-    return path
+    return path or ""
 
 
 def check_apparmor(root: pathlib.Path = pathlib.Path("/"), path: str | None = None) -> None:

@@ -5,10 +5,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import typing as t
 
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
 from ansible_collections.vcompare.lab.plugins.module_utils.host_journal import HostJournal
+from ansible_collections.vcompare.lab.plugins.module_utils.host_plan import HostPlan
 from ansible_collections.vcompare.lab.plugins.module_utils.lab import command
 
 _MODULES_LOAD = "/etc/modules-load.d/vcompare-kvm.conf"
@@ -58,41 +60,57 @@ def _read(path: str) -> str:
         return ""
 
 
-def _server_daemon(check_mode: bool, journal: HostJournal) -> list[str]:
+def _write(path: str, text: str, steps: HostPlan, check_mode: bool) -> None:
+    """Add the step, and write the file unless it is only checked."""
+    steps.file(path, _read(path) if os.path.exists(path) else None, text)
+    if not check_mode:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+
+
+def _installed() -> bool:
+    """Whether a daemon of libvirt is there; in check mode its package may only have been planned."""
+    return any(
+        shutil.which(program, path=command.search_path()) for program in ("libvirtd", "virtqemud")
+    )
+
+
+def _server_daemon(check_mode: bool, journal: HostJournal, steps: HostPlan) -> None:
     """Start libvirtd on a server where nothing of it answers; what runs there already is left as it is."""
     units = ("libvirtd.socket", "libvirtd.service", "virtqemud.socket", "virtqemud.service")
+    if check_mode and not _installed():
+        # Its package starts it; the step is that of the package.
+        return
     if any(command.state("systemctl", "is-active", unit) == "active" for unit in units):
-        return []
-    if not check_mode:
-        for unit in _SOCKETS:
-            enabled = command.state("systemctl", "is-enabled", unit)
-            journal.unit(unit, enabled, "inactive")
-        command.run(
-            ["systemctl", "enable", "--now", *_SOCKETS],
-            "starting libvirtd's sockets",
-            remedy="See: journalctl -u libvirtd.",
-        )
-    return ["start libvirtd's sockets, now and at boot"]
+        return
+    for unit in _SOCKETS:
+        steps.add("service", "start", unit, "now and at boot")
+    if check_mode:
+        return
+    for unit in _SOCKETS:
+        enabled = command.state("systemctl", "is-enabled", unit)
+        journal.unit(unit, enabled, "inactive")
+    command.run(
+        ["systemctl", "enable", "--now", *_SOCKETS],
+        "starting libvirtd's sockets",
+        remedy="See: journalctl -u libvirtd.",
+    )
 
 
-def _node_daemon(check_mode: bool) -> list[str]:
+def _node_daemon(check_mode: bool, steps: HostPlan) -> None:
     """Ensure that libvirtd runs now and at boot, and stays: on a node of a nested lab, which carries nothing of others.
 
     With its sockets, which can't be started while it runs without them.
     """
-    changes = []
     stays = _read(_DROP_IN) == _KEEP
     enabled = all(command.state("systemctl", "is-enabled", unit) == "enabled" for unit in _SOCKETS)
     if not stays:
-        changes.append("have libvirtd stay")
-        if not check_mode:
-            os.makedirs(os.path.dirname(_DROP_IN), exist_ok=True)
-            with open(_DROP_IN, "w", encoding="utf-8") as file:
-                file.write(_KEEP)
-            if enabled:
-                command.run(["systemctl", "daemon-reload"], "having systemd read its units")
+        _write(_DROP_IN, _KEEP, steps, check_mode)
+        if enabled and not check_mode:
+            command.run(["systemctl", "daemon-reload"], "having systemd read its units")
     if not enabled:
-        changes.append("start libvirtd at boot")
+        steps.add("service", "enable", "libvirtd.service", "at boot")
         if not check_mode:
             # This has systemd read its units, too, which takes a second on an emulated host.
             command.run(["systemctl", "enable", "libvirtd.service", *_SOCKETS], "enabling libvirtd")
@@ -100,7 +118,7 @@ def _node_daemon(check_mode: bool) -> list[str]:
     if not stays or any(
         command.state("systemctl", "is-active", unit) != "active" for unit in running
     ):
-        changes.append("start libvirtd")
+        steps.add("service", "restart", "libvirtd.service", "with its sockets")
         if not check_mode:
             remedy = "See: journalctl -u libvirtd."
             command.run(
@@ -112,7 +130,6 @@ def _node_daemon(check_mode: bool) -> list[str]:
             command.run(
                 ["systemctl", "start", "libvirtd.service"], "starting libvirtd", remedy=remedy
             )
-    return changes
 
 
 def converge(
@@ -122,7 +139,7 @@ def converge(
 
     :param dedicated: the host carries nothing of others, so that libvirtd may be configured and restarted.
     :param journal: where the host's state before a change is recorded.
-    :returns: changed, changes (what was or would be done), module, nested_paging, device.
+    :returns: changed, plan and diff (`HostPlan`), module, nested_paging, device.
     :raises VcompareError: the processor has no hardware virtualisation, or something could not be done.
     """
     module = wanted_module()
@@ -133,21 +150,19 @@ def converge(
             "take the host out of the group kvm_hosts.",
         )
     journal = journal or HostJournal()
-    changes = []
+    steps = HostPlan()
     text = f"# vcompare.lab.kvm_host\n{module}\n"
     if _read(_MODULES_LOAD) != text:
-        changes.append(f"load {module} at boot")
         if not check_mode:
             journal.file(_MODULES_LOAD)
-            with open(_MODULES_LOAD, "w", encoding="utf-8") as file:
-                file.write(text)
+        _write(_MODULES_LOAD, text, steps, check_mode)
     if not os.path.isdir(LEASES):
-        changes.append(f"make {LEASES}")
+        steps.add("file", "add", f"{LEASES}/", "a folder")
         if not check_mode:
             journal.directory(LEASES)
             os.makedirs(LEASES, mode=0o755)
     if not loaded(module):
-        changes.append(f"load {module}")
+        steps.add("module", "load", module)
         if not check_mode:
             journal.note("kernel-module", module, {"loaded": False})
             command.run(
@@ -155,7 +170,10 @@ def converge(
                 f"loading {module}",
                 remedy="See dmesg: the firmware may forbid it.",
             )
-    changes += _node_daemon(check_mode) if dedicated else _server_daemon(check_mode, journal)
+    if dedicated:
+        _node_daemon(check_mode, steps)
+    else:
+        _server_daemon(check_mode, journal, steps)
     device = os.path.exists("/dev/kvm")
     if not device and not check_mode:
         raise VcompareError(
@@ -163,8 +181,8 @@ def converge(
             "See dmesg: the firmware may forbid it.",
         )
     return {
-        "changed": bool(changes),
-        "changes": changes,
+        "changed": steps.changed,
+        **steps.result(),
         "module": module,
         "nested_paging": nested_paging(module),
         "device": device,

@@ -8,43 +8,19 @@ is missing is installed. The plan of apt is read first: one that removes or down
 
 from __future__ import annotations
 
-import dataclasses
 import os
-import re
 import shutil
 import subprocess
-import time
 import typing as t
 
+from ansible_collections.vcompare.lab.plugins.module_utils.engines.apt_get import Apt, Plan
 from ansible_collections.vcompare.lab.plugins.module_utils.engines.systems import Need, System
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
 from ansible_collections.vcompare.lab.plugins.module_utils.host_journal import HostJournal
+from ansible_collections.vcompare.lab.plugins.module_utils.host_plan import HostPlan
 from ansible_collections.vcompare.lab.plugins.module_utils.lab import command
 
 _SYSTEM_PYTHON = "/usr/bin/python3"
-_LISTS_MAX_AGE_S = 3600
-# apt-get(8), --simulate: "Inst name [installed version] (new version archive [architecture])", "Remv name [version]".
-_INSTALL = re.compile(r"^Inst (\S+) (?:\[([^\]]*)\] )?\((\S+)")
-_REMOVE = re.compile(r"^(?:Remv|Purg) (\S+)(?: \[([^\]]*)\])?")
-_QUIET = {
-    "DEBIAN_FRONTEND": "noninteractive",
-    "APT_LISTCHANGES_FRONTEND": "none",
-    # It would restart the host's services, whoever they serve.
-    "NEEDRESTART_SUSPEND": "1",
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """What apt would do, each package with its version.
-
-    :param upgraded: package → installed and new version; ``downgraded`` likewise.
-    """
-
-    added: dict[str, str]
-    upgraded: dict[str, tuple[str, str]]
-    downgraded: dict[str, tuple[str, str]]
-    removed: dict[str, str]
 
 
 def versions(names: t.Sequence[str], root: str = "") -> dict[str, str]:
@@ -122,93 +98,6 @@ def _importable(modules: t.Collection[str]) -> set[str]:
     return set(done.stdout.split())
 
 
-class Apt:
-    """apt-get of this host.
-
-    :param root: a folder with a system of its own, with its own sources and status; empty for the running one.
-    """
-
-    def __init__(self, root: str = "") -> None:
-        self.root = root
-        options = (f"Dir={root}", f"Dpkg::Options::=--root={root}") if root else ()
-        self._options = [word for option in options for word in ("-o", option)]
-
-    def available(self) -> bool:
-        """Whether this host has apt at all."""
-        return _program("apt-get")
-
-    def refresh(self) -> None:
-        """Fetch the lists of packages, unless they were fetched a short time ago."""
-        stamp = f"{self.root}/var/lib/apt/lists"
-        if os.path.isdir(stamp):
-            newest = max((entry.stat().st_mtime for entry in os.scandir(stamp)), default=0.0)
-            if time.time() - newest < _LISTS_MAX_AGE_S:
-                return
-        self._run(
-            ["update"],
-            "fetching the lists of packages",
-            "See that apt works on this host: apt-get update.",
-        )
-
-    def plan(self, names: t.Sequence[str]) -> Plan:
-        """Return what installing these packages would do; nothing is changed.
-
-        :raises VcompareError: apt finds no plan.
-        """
-        text = self._run(
-            ["--simulate", "--no-install-recommends", "install", *names],
-            f"planning the installation of {', '.join(names)}",
-            "See that apt works on this host (apt-get update), and that its archives have these packages.",
-        )
-        return _read_plan(text, self._older)
-
-    def install(self, names: t.Sequence[str]) -> None:
-        """Install packages; never removes or downgrades one, and keeps changed configuration files."""
-        self._run(
-            [
-                "--yes",
-                "--no-remove",
-                "--no-install-recommends",
-                *("-o", "DPkg::Lock::Timeout=300"),
-                *("-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold"),
-                "install",
-                *names,
-            ],
-            f"installing {', '.join(names)}",
-            "See that apt works on this host: apt-get update && apt-get check.",
-        )
-
-    @staticmethod
-    def _older(one: str, other: str) -> bool:
-        done = subprocess.run(["dpkg", "--compare-versions", one, "lt", other], check=False)
-        return done.returncode == 0
-
-    def _run(self, arguments: t.Sequence[str], what: str, remedy: str) -> str:
-        return command.run(
-            ["apt-get", "--quiet", *self._options, *arguments],
-            what,
-            remedy=remedy,
-            env=_QUIET,
-            timeout_s=3600,
-        )
-
-
-def _read_plan(text: str, older: t.Callable[[str, str], bool]) -> Plan:
-    plan = Plan({}, {}, {}, {})
-    for line in text.splitlines():
-        if found := _INSTALL.match(line):
-            name, installed, new = found.groups()
-            if installed is None:
-                plan.added[name] = new
-            elif older(new, installed):
-                plan.downgraded[name] = (installed, new)
-            else:
-                plan.upgraded[name] = (installed, new)
-        elif found := _REMOVE.match(line):
-            plan.removed[found.group(1)] = found.group(2) or ""
-    return plan
-
-
 def refuse_harm(plan: Plan, needs: t.Sequence[Need]) -> None:
     """Refuse a plan that takes something from the host.
 
@@ -248,6 +137,10 @@ def refuse_to_install(
         )
 
 
+def _active(unit: str) -> bool:
+    return command.state("systemctl", "is-active", unit) == "active"
+
+
 def ensure(
     needs: t.Sequence[Need],
     *,
@@ -256,40 +149,61 @@ def ensure(
     system: System,
     apt: Apt | None = None,
     journal: HostJournal | None = None,
+    active: t.Callable[[str], bool] = _active,
 ) -> dict[str, t.Any]:
     """Install what is missing, and no more.
 
     :param install: whether packages may be installed; otherwise what is missing is an error.
     :param system: this host's, with the names of whose packages the needs are given.
-    :returns: changed, missing (names of needs), added, upgraded (package → version).
+    :param active: says whether a unit of systemd runs.
+    :returns: changed, missing (names of needs), added, upgraded (package → version), plan and diff (`HostPlan`).
     :raises VcompareError: something is missing that may not or can't be installed.
     """
     apt = apt or Apt()
     lacking = missing(needs, apt.root)
-    result: dict[str, t.Any] = {
+    packages = sorted({name for need in lacking for name in need.packages})
+    if lacking:
+        refuse_to_install(lacking, system, install=install, apt=apt)
+    if not lacking:
+        plan, sizes = Plan({}, {}, {}, {}), {}
+    elif check_mode:
+        with apt.preview() as preview:
+            plan, sizes = preview.plan(packages), preview.sizes(packages)
+    else:
+        apt.refresh()
+        plan, sizes = apt.plan(packages), {}
+    refuse_harm(plan, lacking)
+    idle = [unit for need in lacking for unit in need.services if not active(unit)]
+    if lacking and not check_mode:
+        (journal or HostJournal()).packages(sorted(plan.added))
+        apt.install(packages)
+        _require(lacking, packages, apt)
+        # Where a policy of the host forbids it, its packages start nothing.
+        idle = [unit for unit in idle if active(unit)]
+    return {
         "changed": bool(lacking),
         "missing": [need.name for need in lacking],
-        "added": {},
-        "upgraded": {},
+        "added": plan.added,
+        "upgraded": {name: new for name, (_old, new) in plan.upgraded.items()},
+        **_steps(plan, sizes, idle).result(),
     }
-    if not lacking:
-        return result
-    packages = sorted({name for need in lacking for name in need.packages})
-    refuse_to_install(lacking, system, install=install, apt=apt)
-    if not check_mode:
-        apt.refresh()
-    plan = apt.plan(packages)
-    refuse_harm(plan, lacking)
-    result["added"] = plan.added
-    result["upgraded"] = {name: new for name, (_old, new) in plan.upgraded.items()}
-    if check_mode:
-        return result
-    (journal or HostJournal()).packages(sorted(plan.added))
-    apt.install(packages)
+
+
+def _steps(plan: Plan, sizes: t.Mapping[str, int], started: t.Sequence[str]) -> HostPlan:
+    steps = HostPlan()
+    for name, version in sorted(plan.added.items()):
+        steps.add("package", "add", name, version, bytes=sizes.get(name))
+    for name, (before, version) in sorted(plan.upgraded.items()):
+        steps.add("package", "upgrade", name, version, before=before, bytes=sizes.get(name))
+    for unit in started:
+        steps.add("service", "start", unit, "now and at boot")
+    return steps
+
+
+def _require(lacking: t.Sequence[Need], packages: t.Sequence[str], apt: Apt) -> None:
     if still := missing(lacking, apt.root):
         raise VcompareError(
             f"The packages {', '.join(packages)} were installed, and this host still lacks "
             f"{', '.join(need.name for need in still)}.",
             "See whether the packages are complete: dpkg --audit.",
         )
-    return result

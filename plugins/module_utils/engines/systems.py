@@ -26,6 +26,7 @@ OPTIONS: dict[str, t.Any] = {
             "provided_by": {"type": "list", "elements": "str", "default": []},
             "programs": {"type": "list", "elements": "str", "default": []},
             "python_modules": {"type": "list", "elements": "str", "default": []},
+            "services": {"type": "list", "elements": "str", "default": []},
             "only_with": {"type": "path"},
         },
     },
@@ -42,6 +43,7 @@ class Need:
     :param provided_by: other packages, each of which brings it.
     :param programs: programs that bring it together; ``one|other`` where either will do.
     :param python_modules: modules of the system's Python that bring it together.
+    :param services: units of systemd that the packages start when they are installed.
     :param only_with: a path; where it is missing, the host has no use for this capability.
     :param id: of the capability in the tables.
     """
@@ -51,6 +53,7 @@ class Need:
     provided_by: tuple[str, ...] = ()
     programs: tuple[str, ...] = ()
     python_modules: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
     only_with: str = ""
     id: str = ""
 
@@ -131,6 +134,7 @@ def needs(given: t.Sequence[t.Mapping[str, t.Any]], system: System) -> list[Need
             provided_by=(*need["provided_by"], *system.provided_by.get(need["id"] or "", ())),
             programs=tuple(need["programs"]),
             python_modules=tuple(need["python_modules"]),
+            services=tuple(need["services"]),
             only_with=need["only_with"] or "",
             id=need["id"] or "",
         )

@@ -10,22 +10,23 @@ to be dom0 does Xen become the default.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import os
 import shlex
 import typing as t
 
-from ansible_collections.vcompare.lab.plugins.module_utils.engines import carried, grub
+from ansible_collections.vcompare.lab.plugins.module_utils.engines import (
+    carried,
+    grub,
+    xen_console,
+)
 from ansible_collections.vcompare.lab.plugins.module_utils.engines.xen_running import running
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
 from ansible_collections.vcompare.lab.plugins.module_utils.host_journal import HostJournal
+from ansible_collections.vcompare.lab.plugins.module_utils.host_plan import HostPlan
 from ansible_collections.vcompare.lab.plugins.module_utils.lab import command
 
 # Read before Debian's own xen.cfg, which would choose the default by translated text.
 SETTINGS = "/etc/default/grub.d/vcompare.cfg"
-CONSOLED = "/etc/default/xen"
-# xenconsoled keeps no console where this folder is missing, and Debian's packages don't make it.
-CONSOLE_LOGS = "/var/log/xen/console"
 # Of the wanted memory: Xen and the kernel round it.
 _TOLERANCE = 0.1
 
@@ -119,13 +120,12 @@ class XenBoot:
         self.allow = allow
         self.ask = ask
         self.journal = HostJournal()
-        self.changes: list[str] = []
-        self.diff = ""
+        self.steps = HostPlan()
 
     def preflight(self) -> dict[str, t.Any]:
         """Refuse what can't be done, before anything is changed.
 
-        :returns: as `converge`, without changes.
+        :returns: as `converge`; the plan has the reboot alone.
         :raises VcompareError: a reboot is needed and not allowed or not safe.
         """
         now = running()
@@ -133,26 +133,30 @@ class XenBoot:
         # Until Xen's daemons run, a dom0 looks like a guest.
         if not ready and not _daemons_missing():
             self._may_reboot()
-        return self._result(now, not ready, "")
+        return {**self._result(now, not ready, ""), "changed": False}
 
     def converge(self) -> dict[str, t.Any]:
         """Set what is not set; say whether the host must reboot for it.
 
-        :returns: changed, changes, reboot_required, and what `running` says.
+        :returns: changed, plan and diff (`HostPlan`), reboot_required, and what `running` says.
         """
         self._services()
         now = running()
+        if self.check_mode and self.verify and not now["dom0"]:
+            # Of the run after a reboot that was only planned.
+            self._default("")
+            return self._result(now, True, "")
         if self.wanted.suffices(now):
             # Somebody else's dom0: its boot menu stays theirs.
-            self._console_logs()
+            xen_console.ensure(self.steps, self.journal, self.check_mode)
             return self._result(now, False, "")
         reboot = not self.wanted.in_force(now)
         if reboot and not self.verify:
             self._may_reboot()
         self._settings(reboot)
-        self._console_logs()
+        xen_console.ensure(self.steps, self.journal, self.check_mode)
         self._boot_services()
-        entry = "" if self.check_mode and self.changes else grub.xen_entry(_read(grub.CFG)).path
+        entry = self._entry()
         if reboot and not self.verify:
             self._once(entry)
         elif not reboot:
@@ -161,19 +165,32 @@ class XenBoot:
 
     def _result(self, now: dict[str, t.Any], reboot: bool, entry: str) -> dict[str, t.Any]:
         return {
-            "changed": bool(self.changes),
-            "changes": self.changes,
+            "changed": self.steps.changed,
+            **self.steps.result(),
             "reboot_required": reboot,
             "as_found": self.wanted.suffices(now),
             "entry": entry,
             **now,
         }
 
+    def _entry(self) -> str:
+        """Path of Xen's entry; empty in check mode where the boot menu is yet to be written."""
+        try:
+            return grub.xen_entry(_read(grub.CFG)).path
+        except VcompareError:
+            if self.check_mode:
+                return ""
+            raise
+
     def _may_reboot(self) -> None:
         instances = carried.running()
         missing = [] if "reboot" in self.allow else ["reboot"]
         if instances and "restart" not in self.allow:
             missing.append("restart")
+        interrupted = f"; interrupts {', '.join(instances)}" if instances else ""
+        self.steps.add(
+            "reboot", "reboot", "the host", f"into Xen, once{interrupted}", needs=",".join(missing)
+        )
         if missing:
             ends = f" It would interrupt: {', '.join(instances)}." if instances else ""
             raise VcompareError(
@@ -191,12 +208,8 @@ class XenBoot:
             if reboot and not self.verify and os.path.exists(grub.CFG):
                 self._read_back()
             return
-        self.changes.append(f"write {SETTINGS} and the boot menu")
-        self.diff = "".join(
-            difflib.unified_diff(
-                there.splitlines(True), wanted.splitlines(True), SETTINGS, SETTINGS
-            )
-        )
+        self.steps.file(SETTINGS, f"{there}\n" if os.path.exists(SETTINGS) else None, wanted)
+        self.steps.add("file", "change", grub.CFG, "by update-grub")
         if self.check_mode:
             return
         self.journal.file(SETTINGS)
@@ -221,29 +234,13 @@ class XenBoot:
         kernel = self.wanted.dom0_options.split()
         grub.refuse_overridden(menu, grub.xen_entry(menu), self.wanted.xen, kernel, SETTINGS)
 
-    def _console_logs(self) -> None:
-        """Ensure that guests' consoles are logged: the last lines of one that failed are its only witness."""
-        if not os.path.isdir(CONSOLE_LOGS):
-            self.changes.append(f"create {CONSOLE_LOGS}")
-            if not self.check_mode:
-                self.journal.directory(CONSOLE_LOGS)
-                os.makedirs(CONSOLE_LOGS)
-        text = _read(CONSOLED)
-        # Debian's init script passes these on; it does not read XENCONSOLED_TRACE.
-        line = 'XENCONSOLED_ARGS="--log=guest"'
-        if line in text.splitlines():
-            return
-        self.changes.append("log guests' consoles")
-        if self.check_mode:
-            return
-        self.journal.file(CONSOLED)
-        with open(CONSOLED, "a", encoding="utf-8") as file:
-            file.write(f"\n# vcompare.lab.xen_host\n{line}\n")
-
     def _boot_services(self) -> None:
         enabled = command.state("systemctl", "is-enabled", "xen.service")
+        if self.check_mode and enabled in ("", "not-found"):
+            # Xen's package is yet to be installed, and enables it.
+            return
         if enabled != "enabled":
-            self.changes.append("start Xen's daemons at boot")
+            self.steps.add("service", "enable", "xen.service", "at boot")
             if not self.check_mode:
                 active = command.state("systemctl", "is-active", "xen.service")
                 self.journal.unit("xen.service", enabled, active)
@@ -252,7 +249,7 @@ class XenBoot:
     def _services(self) -> None:
         """Start Xen's daemons in a dom0: they mount xenfs, and without it not even `xl info` works."""
         if _daemons_missing():
-            self.changes.append("start Xen's daemons")
+            self.steps.add("service", "restart", "xen.service", "Xen's daemons do not run")
             if not self.check_mode:
                 command.run(
                     ["systemctl", "restart", "xen.service"],
@@ -269,9 +266,9 @@ class XenBoot:
 
     def _choose(self, variable: str, entry: str, program: str, what: str) -> None:
         before = grub.environment()
-        if before.get(variable) == entry:
+        if entry and before.get(variable) == entry:
             return
-        self.changes.append(what)
+        self.steps.add("file", "change", grub.ENV, what)
         if not self.check_mode:
             self.journal.note("grubenv", variable, {"value": before.get(variable)})
             command.run([program, entry], f"setting GRUB's {variable}")

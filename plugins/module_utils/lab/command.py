@@ -82,8 +82,14 @@ def search_path() -> str:
 
 
 def state(*argv: str) -> str:
-    """What a command that answers in one word says; some end with another code than 0 for most words."""
-    done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=120)
+    """What a command that answers in one word says; some end with another code than 0 for most words.
+
+    Empty where the host does not have the command.
+    """
+    try:
+        done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=120)
+    except FileNotFoundError:
+        return ""
     return done.stdout.strip()
 
 

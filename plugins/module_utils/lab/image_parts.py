@@ -33,11 +33,12 @@ _ZSTD_REMEDY = "Install the packages tar and zstd on that machine."
 _FREE_SPARE_BYTES = 64 * 1024 * 1024
 
 
-def pack(folder: str, names: t.Sequence[str]) -> dict[str, t.Any]:
+def pack(folder: str, names: t.Sequence[str], check_mode: bool = False) -> dict[str, t.Any]:
     """Pack files of an image into parts, or return the parts that an earlier call made.
 
     :param folder: of the image, with its ``image.json``.
     :param names: the files that hosts need.
+    :param check_mode: nothing is packed; parts that are not there yet are missing from the result.
     :returns: folder, parts (each with name, bytes, sha256), bytes (of all parts), unpacked_bytes, changed.
     :raises VcompareError: a file is missing, or a program failed.
     """
@@ -49,6 +50,8 @@ def pack(folder: str, names: t.Sequence[str]) -> dict[str, t.Any]:
     wanted = {name: files[name] for name in ordered}
     digest = hashlib.sha256(json.dumps([PART_BYTES, wanted]).encode()).hexdigest()[:16]
     target = os.path.join(folder, f"parts-{digest}")
+    if check_mode and not os.path.exists(os.path.join(target, _INDEX)):
+        return {"folder": target, "parts": [], "changed": True, **_unpacked(folder, ordered)}
     with open(target + ".lock", "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         index = os.path.join(target, _INDEX)
@@ -90,7 +93,7 @@ def _write_parts(folder: str, names: t.Sequence[str], target: str) -> None:
     meta = {
         "parts": parts,
         "bytes": sum(part["bytes"] for part in parts),
-        "unpacked_bytes": sum(os.path.getsize(os.path.join(folder, name)) for name in names),
+        **_unpacked(folder, names),
     }
     with open(os.path.join(partial, _INDEX), "w", encoding="utf-8") as text:
         json.dump(meta, text, indent=1)
@@ -98,6 +101,10 @@ def _write_parts(folder: str, names: t.Sequence[str], target: str) -> None:
         os.fsync(text.fileno())
     shutil.rmtree(target, ignore_errors=True)
     os.rename(partial, target)
+
+
+def _unpacked(folder: str, names: t.Sequence[str]) -> dict[str, int]:
+    return {"unpacked_bytes": sum(os.path.getsize(os.path.join(folder, name)) for name in names)}
 
 
 def _pipe(stages: t.Sequence[t.Sequence[str]], cwd: str, what: str) -> None:

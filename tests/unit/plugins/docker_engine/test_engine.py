@@ -10,12 +10,16 @@ import json
 import pathlib
 
 import pytest
+from ansible_collections.vcompare.lab.plugins.module_utils.engines.docker_plan import (
+    before_installation,
+)
 from ansible_collections.vcompare.lab.plugins.module_utils.engines.docker_service import (
     ServiceState,
     check_apparmor,
 )
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
 from ansible_collections.vcompare.lab.plugins.module_utils.host_journal import HostJournal
+from ansible_collections.vcompare.lab.plugins.module_utils.host_plan import HostPlan
 
 from .conftest import HELP_OLD, Host
 
@@ -37,7 +41,17 @@ def test_check_run_check_run(host: Host) -> None:
     assert (done["changed"], done["restarted"], host.restarts) == (True, True, 1)
     assert json.loads(host.file.read_text()) == {"log-driver": "journald", "debug": True}
     assert pathlib.Path(done["backup_file"]).read_text() == text
-    assert done["diff"] == checked["diff"]
+    assert (done["plan"], done["diff"]) == (checked["plan"], checked["diff"])
+    assert [(step["kind"], step["action"]) for step in done["plan"]] == [
+        ("file", "change"),
+        ("service", "restart"),
+    ]
+    assert done["diff"][0] == {
+        "before_header": str(host.file),
+        "after_header": str(host.file),
+        "before": text,
+        "after": host.file.read_text(),
+    }
     assert done["options"] == [
         {"name": "debug", "wanted": True, "observed": True, "in_force": True}
     ]
@@ -46,7 +60,7 @@ def test_check_run_check_run(host: Host) -> None:
     for check_mode in (True, False):
         again = host.engine(debug=True).converge(check_mode)
         assert (again["changed"], again["restarted"], again["why"]) == (False, False, "")
-        assert again["diff"]["before"] == again["diff"]["after"]
+        assert (again["plan"], again["diff"]) == ([], [])
     assert host.restarts == 1
     assert len(files(host)) == 2
 
@@ -127,12 +141,28 @@ def test_stopped_daemon_is_started(host: Host) -> None:
     assert (done["changed"], done["why"], host.restarts) == (True, "it does not run", 1)
 
 
+def test_a_host_without_docker_is_planned_as_its_package_leaves_it(tmp_path: pathlib.Path) -> None:
+    file = tmp_path / "daemon.json"
+    steps = HostPlan()
+    assert before_installation(str(file), {}, steps)["changed"] is False
+    assert steps.result()["plan"] == []
+    planned = before_installation(str(file), {"live-restore": True}, HostPlan())
+    assert [(step["action"], step["name"]) for step in planned["plan"]] == [
+        ("add", str(file)),
+        ("restart", "docker.service"),
+    ]
+    assert json.loads(planned["diff"][0]["after"]) == {"live-restore": True}
+    assert not file.exists()
+
+
 def test_disabled_daemon_is_enabled_without_a_restart(host: Host) -> None:
     host.write("{}")
     host.systemd = dataclasses.replace(host.systemd, enabled=False)
     done = host.engine().converge()
     assert (done["changed"], host.enabled, host.restarts) == (True, 1, 0)
-    assert done["diff"]["before"] != done["diff"]["after"]
+    assert [(step["action"], step["name"]) for step in done["plan"]] == [
+        ("enable", "docker.service")
+    ]
 
 
 def test_without_systemd_a_change_is_refused_and_a_look_is_not(host: Host) -> None:
@@ -250,9 +280,16 @@ def test_containers_of_others_are_not_interrupted_without_a_word(
     assert "vcompare_allow=restart" in caught.value.remedy
     assert (host.restarts, host.file.read_text()) == (0, '{"debug": false}')
     assert files(host) == {"daemon.json"}
+    refused = engine._steps.result()["plan"][-1]
+    assert (refused["action"], refused["needs"]) == ("restart", "restart")
 
+    engine = host.engine(debug=True)
+    engine._containers = lambda: CARRIES
     engine._allow_restart = True
-    assert engine.converge(check_mode)["restarted"] is True
+    done = engine.converge(check_mode)
+    assert done["restarted"] is True
+    assert "needs" not in done["plan"][-1]
+    assert "interrupts container web, container db" in done["plan"][-1]["detail"]
     assert host.restarts == (0 if check_mode else 1)
 
 

@@ -36,6 +36,7 @@ CAPABILITIES: list[dict[str, t.Any]] = [
         "provided_by": [],
         "programs": [],
         "python_modules": [],
+        "services": [],
         "only_with": None,
         **one,
     }

@@ -6,7 +6,10 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
+import shutil
 import subprocess
+import typing as t
 from pathlib import Path
 
 import pytest
@@ -54,7 +57,7 @@ class System:
         install: bool = True,
         check_mode: bool = False,
         on: str = "debian-12",
-    ) -> dict[str, object]:
+    ) -> dict[str, t.Any]:
         return packages.ensure(
             needs,
             install=install,
@@ -110,19 +113,16 @@ def system(tmp_path: Path, archive: Path) -> System:
         (root / name).mkdir(parents=True)
     (root / "var/lib/dpkg/status").write_text("")
     (root / "etc/apt/sources.list").write_text(f"deb [trusted=yes] file:{archive} ./\n")
-    apt = Apt(str(root))
-    # Of another user, apt can't drop its rights to one who may read a test's folders.
-    (root / "etc/apt/apt.conf").write_text('APT::Sandbox::User "root";\n')
-    subprocess.run(
-        ["apt-get", "-q", "-o", f"Dir={root}", "update"], check=True, capture_output=True
-    )
+    # Another user may not read a test's folders.
+    apt = Apt(str(root), ["APT::Sandbox::User=root"])
+    subprocess.run(["apt-get", "-q", *apt._options, "update"], check=True, capture_output=True)
     return System(root, apt, HostJournal(str(tmp_path / "journal.jsonl")))
 
 
 def test_what_is_missing_is_installed_and_recorded_before(system: System) -> None:
     planned = system.ensure(DOCKER, check_mode=True)
     assert planned["changed"]
-    assert set(planned["added"]) == {"docker.io", "containerd", "runc"}  # type: ignore[call-overload]
+    assert set(planned["added"]) == {"docker.io", "containerd", "runc"}
     assert (system.installed(), system.journal.entries()) == (set(), [])
 
     done = system.ensure(DOCKER)
@@ -228,3 +228,106 @@ def test_programs_and_modules_count_wherever_they_come_from() -> None:
     either = Need("either", ("no-such-package",), programs=("no-such-program|sh", "ls"))
     neither = Need("neither", ("no-such-package",), programs=("no-such-program|nor-this", "ls"))
     assert packages.missing([either, neither]) == [neither]
+
+
+def tree(root: Path) -> dict[str, tuple[int, bytes]]:
+    """Every file of a folder, with its time and content."""
+    return {
+        str(path.relative_to(root)): (path.stat().st_mtime_ns, path.read_bytes())
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+    }
+
+
+def steps_of(result: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
+    """Without sizes: what was fetched has none left."""
+    return [{key: step[key] for key in step if key != "bytes"} for step in result["plan"]]
+
+
+@pytest.mark.parametrize("had", [(), ("moby-engine",), ("shared=1", "qemu-system-x86")])
+def test_the_plan_of_a_check_is_what_is_then_done(system: System, had: tuple[str, ...]) -> None:
+    if had:
+        system.give(*had)
+    needs = (DOCKER, SDK, QEMU)
+    planned = system.ensure(*needs, check_mode=True)
+    before = system.installed()
+    done = system.ensure(*needs)
+    assert steps_of(planned) == steps_of(done)
+    assert planned["diff"] == done["diff"]
+    assert {step["name"] for step in done["plan"]} == system.installed() - before
+    assert all(step["bytes"] > 0 for step in planned["plan"])
+
+
+def test_an_upgrade_is_planned_with_both_versions(system: System) -> None:
+    (system.root / "etc/apt/preferences.d/pin").write_text(
+        "Package: shared\nPin: version 1\nPin-Priority: 1001\n"
+    )
+    system.give("shared")
+    (system.root / "etc/apt/preferences.d/pin").unlink()
+    result = system.ensure(Need("shared", ("shared=2", "runc")), check_mode=True)
+    rows = [(step["action"], step["name"], step["detail"]) for step in result["plan"]]
+    assert rows == [("add", "runc", "1.1"), ("upgrade", "shared", "2")]
+    assert result["diff"][0]["before"] == "shared 1\n"
+    assert result["diff"][0]["after"] == "runc 1.1\nshared 2\n"
+
+
+@pytest.mark.parametrize("lists", ["fresh", "old", "none", "empty"])
+def test_a_check_writes_nothing_and_has_the_lists_that_the_run_would_fetch(
+    system: System, lists: str
+) -> None:
+    folder = system.root / "var/lib/apt/lists"
+    if lists == "old":
+        for path in (*folder.rglob("*"), folder):
+            os.utime(path, (1e9, 1e9))
+    elif lists != "fresh":
+        shutil.rmtree(folder)
+        if lists == "empty":
+            (folder / "partial").mkdir(parents=True)
+            (folder / "lock").touch()
+    before = tree(system.root)
+    planned = system.ensure(DOCKER, check_mode=True)
+    assert {step["name"] for step in planned["plan"]} == {"docker.io", "containerd", "runc"}
+    assert tree(system.root) == before
+    assert steps_of(system.ensure(DOCKER)) == steps_of(planned)
+
+
+def test_services_that_packages_start_are_planned_and_then_seen(system: System) -> None:
+    need = dataclasses.replace(DOCKER, services=("docker.service", "containerd.service"))
+    state = {"docker.service": False, "containerd.service": True}
+
+    def ensure(check_mode: bool, after: bool) -> list[str]:
+        asked: list[str] = []
+
+        def active(unit: str) -> bool:
+            asked.append(unit)
+            return state[unit] or (after and asked.count(unit) > 1)
+
+        result = packages.ensure(
+            [need],
+            install=True,
+            check_mode=check_mode,
+            system=system_of("debian-12"),
+            apt=system.apt,
+            journal=system.journal,
+            active=active,
+        )
+        return [step["name"] for step in result["plan"] if step["kind"] == "service"]
+
+    assert ensure(True, False) == ["docker.service"]
+    assert ensure(False, True) == ["docker.service"]
+
+
+def test_a_service_that_a_policy_keeps_from_starting_is_not_said_to_be_started(
+    system: System,
+) -> None:
+    need = dataclasses.replace(DOCKER, services=("docker.service",))
+    result = packages.ensure(
+        [need],
+        install=True,
+        check_mode=False,
+        system=system_of("debian-12"),
+        apt=system.apt,
+        journal=system.journal,
+        active=lambda _unit: False,
+    )
+    assert {step["kind"] for step in result["plan"]} == {"package"}

@@ -61,6 +61,35 @@ def test_check_mode_changes_nothing(host: Path) -> None:
     assert not (host / "load.conf").exists()
 
 
+def test_the_plan_of_a_check_is_what_is_then_done(
+    host: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kvm_engine, "_installed", lambda: True)
+    journal = HostJournal(str(host / "journal.jsonl"))
+    for dedicated in (False, True):
+        planned = kvm_engine.converge(True, dedicated, journal)
+        done = kvm_engine.converge(False, dedicated, journal)
+        assert (planned["plan"], planned["diff"]) == (done["plan"], done["diff"])
+        (host / "load.conf").unlink()
+        (host / "leases").rmdir()
+    kinds = [(step["kind"], step["action"]) for step in done["plan"]]
+    assert kinds[:3] == [("file", "add")] * 3
+    assert done["diff"][0]["after"] == "# vcompare.lab.kvm_host\nkvm_amd\n"
+
+
+def test_a_host_without_libvirt_is_planned_as_its_package_leaves_it(
+    host: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kvm_engine, "_installed", lambda: False)
+    monkeypatch.setattr(kvm_engine, "loaded", lambda _module: False)
+    planned = kvm_engine.converge(True, journal=HostJournal(str(host / "journal.jsonl")))
+    assert [(step["kind"], Path(step["name"]).name) for step in planned["plan"]] == [
+        ("file", "load.conf"),
+        ("file", "leases"),
+        ("module", "kvm_amd"),
+    ]
+
+
 def test_the_state_before_is_recorded(host: Path) -> None:
     journal = HostJournal(str(host / "journal.jsonl"))
     kvm_engine.converge(False, journal=journal)

@@ -9,9 +9,15 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils.engines import carried, grub, xen_boot
+from ansible_collections.vcompare.lab.plugins.module_utils.engines import (
+    carried,
+    grub,
+    xen_boot,
+    xen_console,
+)
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
 from ansible_collections.vcompare.lab.plugins.module_utils.host_journal import HostJournal
+from ansible_collections.vcompare.lab.plugins.module_utils.host_plan import HostPlan
 
 # As update-grub of Debian 12 writes it, shortened; titles in German on purpose.
 FLAT = """\
@@ -68,17 +74,17 @@ def test_guests_consoles_have_a_folder_and_are_logged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings, folder = tmp_path / "xen", tmp_path / "log" / "console"
-    monkeypatch.setattr(xen_boot, "CONSOLED", str(settings))
-    monkeypatch.setattr(xen_boot, "CONSOLE_LOGS", str(folder))
-    planned = xen_boot.XenBoot(xen_boot.Wanted(1024), check_mode=True)
-    planned._console_logs()
-    assert len(planned.changes) == 2
-    assert not folder.exists() and not settings.exists()
-    for changes in (planned.changes, []):
-        boot = xen_boot.XenBoot(xen_boot.Wanted(1024), check_mode=False)
-        boot.journal = HostJournal(str(tmp_path / "journal"))
-        boot._console_logs()
-        assert boot.changes == changes
+    monkeypatch.setattr(xen_console, "SETTINGS", str(settings))
+    monkeypatch.setattr(xen_console, "LOGS", str(folder))
+    journal = HostJournal(str(tmp_path / "journal"))
+    planned = HostPlan()
+    xen_console.ensure(planned, journal, check_mode=True)
+    assert [step["action"] for step in planned.result()["plan"]] == ["add", "change"]
+    assert not folder.exists() and not settings.exists() and not journal.entries()
+    for expected in (planned.result(), HostPlan().result()):
+        done = HostPlan()
+        xen_console.ensure(done, journal, check_mode=False)
+        assert done.result() == expected
         assert folder.is_dir()
         assert settings.read_text().count("--log=guest") == 1
 
@@ -171,7 +177,9 @@ def test_a_host_is_rebooted_only_where_that_is_allowed(
             refused()
         assert all(name in caught.value.message for name in carries)
         assert "vcompare_allow" in caught.value.remedy
-    assert boot.changes == []
+    # Once for each of the two that refused it.
+    steps = [(step["kind"], step["needs"]) for step in boot.steps.result()["plan"]]
+    assert steps == [("reboot", missing.replace(" and ", ","))] * 2
 
 
 def test_what_runs_on_a_host_is_read_from_its_processes(tmp_path: Path) -> None:
