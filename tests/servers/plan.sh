@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Steps about the plan of servers; cases.sh sources it. Needs SERVERS_INVENTORY, SERVERS_FOLDER and step().
+# Steps about the plan of servers; cases source it. Needs SERVERS_INVENTORY, SERVERS_FOLDER and step().
 : "${SERVERS_INVENTORY:?}" "${SERVERS_FOLDER:?}"
 
 # What a change would touch. Lists of packages and logs of apt are among it: a check writes nothing.
@@ -49,7 +49,7 @@ plan_was_done() {
         ! grep -Eq '(packages|services) to|file to' "$SERVERS_FOLDER/again.txt"
 }
 
-# For cases.sh, before anything is provisioned:
+# Before anything is provisioned:
 #   step "the plan is shown, and nothing changed" plan_shown bare,docker 'packages to add' docker.io 'networks while instances run' 'images to add'
 #   step "a reboot that is not allowed is refused" plan_refuses_a_reboot
 #   step "provision.yml in check mode" playbook_checked provision.yml     (likewise lab_ready.yml and compare.yml)

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Two plain servers, from nothing to a report of five arms, and back to what they were.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+source tests/servers/plan.sh
 
 readonly arms=bare,docker,kvm,xen-pv,xen-pvh limit_s=480
 
@@ -20,6 +21,8 @@ provisioned_in_time() {
 step "root on each server, by sudo with a password, through the jump host" reached || exit 1
 step "sudo asks for the password" password_counts
 step "what each server has" manifests before || exit 1
+step "the plan is shown, and nothing is changed" plan_shown bare,docker 'packages to add' docker.io 'images to add'
+step "a reboot that is not allowed is refused" plan_refuses_a_reboot
 if step "five arms on two plain servers, from nothing to the report" compared; then
     step "provisioned in $limit_s s or less" provisioned_in_time
 fi
