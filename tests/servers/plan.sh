@@ -42,6 +42,7 @@ playbook_checked() {
 plan_was_done() {
     local host
     for host in $(ansible -i "$SERVERS_INVENTORY" servers --list-hosts | sed -n 's/^ \+\([^ ]*\)$/\1/p'); do
+        # shellcheck disable=SC2016
         ansible -i "$SERVERS_INVENTORY" "$host" -b -o -m ansible.builtin.command -a 'dpkg-query --show --showformat=${Package}\n docker.io' |
             grep -q docker.io || return 1
     done
