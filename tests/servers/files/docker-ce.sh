@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Puts Docker's own packages in place of Debian's in the tree $1: their names, their conflicts, Debian's programs.
 set -e
 cd "$1/var/tmp"
