@@ -371,6 +371,52 @@ def calibrate(
     )
 
 
+@app.command(
+    help="""Remove everything of vcompare from the servers of an inventory: instances, networks, images, keys, the state
+folder, and what was changed for them. Packages stay, and are named with the command that removes them.
+
+Only what still is as vcompare left it is changed; the rest is named, with what to do about it. A second call has
+nothing to do. Nodes of a nested lab go with `vcompare lab down`.
+
+\b
+Examples:
+  vcompare release -i inventories/metal --dry-run
+  vcompare release -i inventories/metal
+  vcompare release -i inventories/metal --allow reboot     a host that runs under Xen boots Linux again
+  vcompare release -i inventories/metal --json
+
+\b
+Exit codes:
+  0    every server is released, or had nothing of vcompare; with --dry-run: nothing was changed
+  1    a server could not be reached, or something is left on it
+  2    wrong usage or input; nothing was changed
+  130  interrupted; the same command goes on"""
+)
+def release(
+    inventory: t.Annotated[
+        Path, typer.Option("--inventory", "-i", help="Inventory with the servers.")
+    ],
+    allow: t.Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="restart|reboot",
+            help=(
+                "What may interrupt a server: restart Docker's daemon although it carries other containers, reboot out "
+                "of Xen (docs/servers.md)."
+            ),
+        ),
+    ] = None,
+    dry_run: t.Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be removed; change nothing.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Release."""
+    from vcompare_runner import release as releasing
+
+    raise typer.Exit(releasing.release(inventory, allow, dry_run, as_json))
+
+
 @lab_app.command(
     "up",
     help="""Build the nested lab, or start it, and put Docker, KVM and Xen into it.

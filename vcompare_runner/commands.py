@@ -104,12 +104,12 @@ def compare(options: CompareOptions) -> int:
         f"{at_least(more)}{_count(plan.blocks, 'block')}, "
         f"home {home}"
     )
-    outcome = _play(
+    outcome = play(
         playbook,
         project,
         source.absolute(),
         extra_vars,
-        _log(folder / "events", "compare"),
+        new_log(folder / "events", "compare"),
         state,
         home,
     )
@@ -215,7 +215,7 @@ def _shown(value: t.Any) -> str:
 _FIELDS = {"budget": "budget_s"}
 
 
-def _log(folder: Path, name: str) -> Path:
+def new_log(folder: Path, name: str) -> Path:
     """Return a log file that is not there yet."""
     number = 1
     while (path := folder / f"{name}-{number:03d}.log").exists():
@@ -223,7 +223,7 @@ def _log(folder: Path, name: str) -> Path:
     return path
 
 
-def _play(
+def play(
     playbook: Path,
     project: Project,
     inventory: Path,
@@ -331,7 +331,7 @@ def _say_failed(outcome: Outcome) -> None:
         warn(f"  {line}")
 
 
-def _say_stopped(outcome: Outcome) -> None:
+def say_stopped(outcome: Outcome) -> None:
     stage = outcome.state.stages[-1].name if outcome.state.stages else "its beginning"
     warn(f"vcompare: interrupted in stage {stage}; Ansible and all that it ran were ended")
     if outcome.left:
@@ -339,7 +339,7 @@ def _say_stopped(outcome: Outcome) -> None:
 
 
 def _say_interrupted(outcome: Outcome, request: plans.Request) -> None:
-    _say_stopped(outcome)
+    say_stopped(outcome)
     done = outcome.state.done
     total = f" of {outcome.state.total}" if outcome.state.total else ""
     warn(
@@ -537,10 +537,10 @@ def lab_play(
         list_inventory(source, project, extra_vars, home_environment(home)), project
     )
     # Not in the lab's folder: taking a lab away takes that folder too.
-    log = _log(homes.make_private(home / "logs"), f"{playbook.stem}-{lab}")
-    outcome = _play(playbook, project, source, extra_vars, log, RunState(), home)
+    log = new_log(homes.make_private(home / "logs"), f"{playbook.stem}-{lab}")
+    outcome = play(playbook, project, source, extra_vars, log, RunState(), home)
     if outcome.interrupted:
-        _say_stopped(outcome)
+        say_stopped(outcome)
         warn(f"  see what there is:  vcompare lab status --lab {lab}")
         warn(f"  log: {outcome.log}")
         return outcome, EXIT_INTERRUPTED, servers
@@ -587,7 +587,7 @@ def lab_status(lab: str, as_json: bool, inventory: Path | None) -> int:
         raise PlaybookError(
             f"lab_status.yml did not say what the lab {lab} is", f"the log is {outcome.log}"
         )
-    _forget(outcome.log)
+    forget(outcome.log)
     if as_json:
         say(json.dumps(status, indent=2))
         return EXIT_OK
@@ -630,7 +630,7 @@ def lab_doctor(fix: bool, as_json: bool, inventory: Path | None) -> int:
     found = result.get("findings")
     if not isinstance(found, list):
         raise PlaybookError("lab_doctor.yml did not say what it found", f"the log is {outcome.log}")
-    _forget(outcome.log)
+    forget(outcome.log)
     problems = [finding for finding in found if finding["level"] == "problem"]
     if as_json:
         say(json.dumps({"findings": found, "repaired": result.get("repaired") or []}, indent=2))
@@ -650,7 +650,7 @@ def lab_doctor(fix: bool, as_json: bool, inventory: Path | None) -> int:
     return EXIT_FAILED if problems else EXIT_OK
 
 
-def _forget(log: Path) -> None:
+def forget(log: Path) -> None:
     """Remove a log, which is worth keeping only where something went wrong."""
     log.unlink(missing_ok=True)
     with contextlib.suppress(OSError):

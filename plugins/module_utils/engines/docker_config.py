@@ -163,12 +163,16 @@ def replace(path: str, content: bytes, like: str | None = None) -> None:
         raise
 
 
-def back_up(file: ConfigFile) -> str:
-    """Keep a copy beside the file; its path, or an empty text when there is nothing to keep."""
+def back_up(file: ConfigFile, record: t.Callable[[str, bytes], None]) -> str:
+    """Keep a copy beside the file; its path, or an empty text when there is nothing to keep.
+
+    :param record: is told of the copy before it is made.
+    """
     if file.content is None:
         return ""
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     backup = f"{file.path}.{stamp}~"
+    record(backup, file.content)
     # It may hold secrets, and be unreadable to others for that.
     replace(backup, file.content, like=file.path)
     return backup

@@ -24,7 +24,11 @@ from ansible_collections.vcompare.lab.plugins.module_utils.engines.docker_servic
     ServiceState,
 )
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
-from ansible_collections.vcompare.lab.plugins.module_utils.host_journal import HostJournal
+from ansible_collections.vcompare.lab.plugins.module_utils.host_journal import (
+    DOCKER_OPTIONS,
+    FILE,
+    HostJournal,
+)
 from ansible_collections.vcompare.lab.plugins.module_utils.host_plan import HostPlan
 
 # Written before the file is changed and removed after the restart: a run that was killed in
@@ -189,7 +193,8 @@ class Engine:
         """The path of the backup."""
         if self._records is not None:
             if plan.write:
-                self._records.file(plan.file.path)
+                self._records.directory(os.path.dirname(plan.file.path))
+                self._record(plan.file.path, docker_config.render(plan.merged), DOCKER_OPTIONS)
             if plan.enable:
                 active = "active" if plan.service.active else "inactive"
                 self._records.unit(UNIT, "disabled", active)
@@ -202,14 +207,19 @@ class Engine:
                 enabling.result()
         return backup
 
+    def _record(self, path: str, content: bytes, kind: str = FILE) -> None:
+        if self._records is not None:
+            self._records.file(path, content, kind)
+
     def _restarted(self, plan: Plan) -> str:
         """The path of the backup."""
         backup = ""
         pending = plan.file.path + _PENDING
         if plan.write:
             os.makedirs(os.path.dirname(plan.file.path), exist_ok=True)
+            self._record(pending, b"")
             docker_config.replace(pending, b"")
-            backup = docker_config.back_up(plan.file)
+            backup = docker_config.back_up(plan.file, self._record)
             docker_config.replace(plan.file.path, plan.rendered)
         started = time.time()
         trouble = self._start()

@@ -53,6 +53,12 @@ class Service:
             flags=_flags(said.get("MainPID", "0"), said.get("ExecStart", "")),
         )
 
+    def started(self) -> str:
+        """What tells a start of the daemon from any other; empty where it does not run, or systemd does not."""
+        if not self.state().active:
+            return ""
+        return self._systemctl("show", UNIT, "--property", "InvocationID", "--value").stdout.strip()
+
     def enable(self) -> None:
         """Have it started at boot."""
         done = self._systemctl("enable", UNIT)

@@ -9,7 +9,10 @@ import shutil
 import typing as t
 
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
-from ansible_collections.vcompare.lab.plugins.module_utils.host_journal import HostJournal
+from ansible_collections.vcompare.lab.plugins.module_utils.host_journal import (
+    KERNEL_MODULE,
+    HostJournal,
+)
 from ansible_collections.vcompare.lab.plugins.module_utils.host_plan import HostPlan
 from ansible_collections.vcompare.lab.plugins.module_utils.lab import command
 
@@ -90,7 +93,7 @@ def _server_daemon(check_mode: bool, journal: HostJournal, steps: HostPlan) -> N
         return
     for unit in _SOCKETS:
         enabled = command.state("systemctl", "is-enabled", unit)
-        journal.unit(unit, enabled, "inactive")
+        journal.unit(unit, enabled, command.state("systemctl", "is-active", unit))
     command.run(
         ["systemctl", "enable", "--now", *_SOCKETS],
         "starting libvirtd's sockets",
@@ -154,7 +157,7 @@ def converge(
     text = f"# vcompare.lab.kvm_host\n{module}\n"
     if _read(_MODULES_LOAD) != text:
         if not check_mode:
-            journal.file(_MODULES_LOAD)
+            journal.file(_MODULES_LOAD, text.encode())
         _write(_MODULES_LOAD, text, steps, check_mode)
     if not os.path.isdir(LEASES):
         steps.add("file", "add", f"{LEASES}/", "a folder")
@@ -164,7 +167,7 @@ def converge(
     if not loaded(module):
         steps.add("module", "load", module)
         if not check_mode:
-            journal.note("kernel-module", module, {"loaded": False})
+            journal.note(KERNEL_MODULE, module, {"loaded": False})
             command.run(
                 ["modprobe", module],
                 f"loading {module}",

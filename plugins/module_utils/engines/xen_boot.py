@@ -21,7 +21,11 @@ from ansible_collections.vcompare.lab.plugins.module_utils.engines import (
 )
 from ansible_collections.vcompare.lab.plugins.module_utils.engines.xen_running import running
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
-from ansible_collections.vcompare.lab.plugins.module_utils.host_journal import HostJournal
+from ansible_collections.vcompare.lab.plugins.module_utils.host_journal import (
+    GRUB_MENU,
+    GRUB_VARIABLE,
+    HostJournal,
+)
 from ansible_collections.vcompare.lab.plugins.module_utils.host_plan import HostPlan
 from ansible_collections.vcompare.lab.plugins.module_utils.lab import command
 
@@ -212,9 +216,10 @@ class XenBoot:
         self.steps.add("file", "change", grub.CFG, "by update-grub")
         if self.check_mode:
             return
-        self.journal.file(SETTINGS)
+        self.journal.directory(os.path.dirname(SETTINGS))
+        self.journal.file(SETTINGS, wanted.encode())
         # The menu is written by update-grub: taking our file away and running that again undoes it.
-        self.journal.note("grub-menu", grub.CFG, {})
+        self.journal.note(GRUB_MENU, grub.CFG, {})
         os.makedirs(os.path.dirname(SETTINGS), exist_ok=True)
         _replace(SETTINGS, wanted)
         try:
@@ -270,7 +275,7 @@ class XenBoot:
             return
         self.steps.add("file", "change", grub.ENV, what)
         if not self.check_mode:
-            self.journal.note("grubenv", variable, {"value": before.get(variable)})
+            self.journal.note(GRUB_VARIABLE, variable, {"value": before.get(variable)}, entry)
             command.run([program, entry], f"setting GRUB's {variable}")
 
 

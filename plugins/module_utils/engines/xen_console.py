@@ -24,16 +24,17 @@ def ensure(steps: HostPlan, journal: HostJournal, check_mode: bool) -> None:
             journal.directory(LOGS)
             os.makedirs(LOGS)
     try:
-        with open(SETTINGS, encoding="utf-8", errors="replace") as file:
-            text = file.read()
+        with open(SETTINGS, "rb") as file:
+            content = file.read()
     except OSError:
         # In check mode the package that brings it may not be installed yet.
-        text = ""
+        content = b""
+    text = content.decode(errors="replace")
     if _LINE in text.splitlines():
         return
     more = f"\n# vcompare.lab.xen_host\n{_LINE}\n"
     steps.file(SETTINGS, text, text + more)
     if not check_mode:
-        journal.file(SETTINGS)
+        journal.file(SETTINGS, content + more.encode())
         with open(SETTINGS, "a", encoding="utf-8") as file:
             file.write(more)

@@ -26,6 +26,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.store import
 
 SOURCE_DIR = f"{STATE_DIR}/pool"
 PEER_DIR = f"{STATE_DIR}/pool-peer"
+AUTHORIZED_KEYS = (Path("/root/.ssh/authorized_keys"), Path("/root/.ssh/authorized_keys2"))
 AGENT_COMMAND = "vcompare-pool-agent"
 HOST_KEY = "/etc/ssh/ssh_host_ed25519_key.pub"
 # At the end of the line in authorized_keys: what is ours there.
@@ -122,17 +123,25 @@ def take_away(folder: str) -> bool:
     """Take away all that one of the two hosts got; return whether there was any."""
     found = Path(folder).exists()
     shutil.rmtree(folder, ignore_errors=True)
-    if folder == PEER_DIR:
-        for path in (Path("/root/.ssh/authorized_keys"), Path("/root/.ssh/authorized_keys2")):
-            before = _read(path)
-            after = without_ours(before)
-            if after != before:
-                found = True
-                if after:
-                    _rewrite(path, after)
-                else:
-                    path.unlink()
+    for path in granted() if folder == PEER_DIR else ():
+        found = True
+        revoke(path)
     return found
+
+
+def granted() -> list[str]:
+    """Return root's files of authorised keys that have lines of ours."""
+    texts = {str(path): _read(path) for path in AUTHORIZED_KEYS}
+    return [path for path, text in texts.items() if without_ours(text) != text]
+
+
+def revoke(path: str) -> None:
+    """Take our lines out of a file of authorised keys; without others it goes."""
+    after = without_ours(_read(Path(path)))
+    if after:
+        _rewrite(Path(path), after)
+    else:
+        Path(path).unlink()
 
 
 def keys_file() -> Path:

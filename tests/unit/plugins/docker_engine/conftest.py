@@ -98,6 +98,9 @@ class Host:
     def state(self) -> ServiceState:
         return self.systemd
 
+    def started(self) -> str:
+        return f"start {self.restarts}" if self.systemd.active else ""
+
     def enable(self) -> None:
         self.enabled += 1
 

@@ -53,7 +53,7 @@ def test_mode_survives_and_the_backup_has_it_too(tmp_path: pathlib.Path) -> None
     path.write_text("{}")
     path.chmod(0o600)
     file = docker_config.load(str(path))
-    backup = pathlib.Path(docker_config.back_up(file))
+    backup = pathlib.Path(docker_config.back_up(file, lambda *_words: None))
     docker_config.replace(str(path), b'{"debug": true}')
     assert [entry.stat().st_mode & 0o777 for entry in (path, backup)] == [0o600, 0o600]
     docker_config.restore(file)

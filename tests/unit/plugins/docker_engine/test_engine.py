@@ -320,6 +320,6 @@ def test_what_is_changed_is_recorded_before(host: Host, tmp_path: pathlib.Path) 
     assert engine._records.entries() == []
     engine.converge()
     found = {(entry.kind, entry.name): entry.before for entry in engine._records.entries()}
-    before = found["file", str(host.file.resolve())]
+    before = found["docker-options", str(host.file.resolve())]
     assert base64.b64decode(before["content"]) == b'{"debug": false}'
     assert found["unit", "docker.service"]["enabled"] == "disabled"
