@@ -122,26 +122,26 @@ def _plan_servers(
     """Show what would be changed on servers, which are only read; return the exit code."""
     if not server_plan.servers(inventory):
         return EXIT_OK
-    outcome = _play(
+    outcome = play(
         project.playbook("plan.yml"),
         project,
         inventory.source,
         extra_vars,
-        _log(homes.make_private(home / "logs"), "plan"),
+        new_log(homes.make_private(home / "logs"), "plan"),
         # The plan is shown at the end, and not while hosts are asked.
         RunState(notices=False),
         home,
         server_plan.options(inventory),
     )
     if outcome.interrupted:
-        _say_stopped(outcome)
+        say_stopped(outcome)
         return EXIT_INTERRUPTED
     if not outcome.ok and not outcome.failures:
         _say_failed(outcome)
         return EXIT_FAILED
     code = server_plan.show(outcome, inventory)
     if code == EXIT_OK:
-        _forget(outcome.log)
+        forget(outcome.log)
     return code
 
 

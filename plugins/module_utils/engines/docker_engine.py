@@ -194,7 +194,7 @@ class Engine:
         if self._records is not None:
             if plan.write:
                 self._records.directory(os.path.dirname(plan.file.path))
-                self._record(plan.file.path, docker_config.render(plan.merged), DOCKER_OPTIONS)
+                self._record(plan.file.path, plan.rendered, DOCKER_OPTIONS)
             if plan.enable:
                 active = "active" if plan.service.active else "inactive"
                 self._records.unit(UNIT, "disabled", active)
