@@ -47,7 +47,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 boot:
-  description: The kernel's id of its boot, which no other machine has.
+  description: The kernel's id of its boot, which no other machine has; null where it can't be told.
   returned: success
   type: str
 free_mib:

@@ -105,7 +105,7 @@ def test_a_machine_under_two_names_is_refused_with_both(tmp_path: Path) -> None:
 
 def test_one_name_in_several_groups_is_one_server(tmp_path: Path) -> None:
     # Of arms that need no control groups, which not every machine with this test has in version 2.
-    done = play(tmp_path, f"[xen_hosts]\none {LOCAL}\n[xen_peers]\none\n[kvm_hosts]\none\n")
+    done = play(tmp_path, f"[kvm_hosts]\none {LOCAL}\n[kvm_peers]\none\n")
     assert done.returncode == 0, done.stdout
     assert "goes on" in done.stdout
 
