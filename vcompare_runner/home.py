@@ -190,8 +190,9 @@ def count_blocks(folder: Path, manifest: Manifest) -> int:
     for record in _records(folder / "blocks.jsonl"):
         host, block = record.get("host"), record.get("block")
         # A broken record may have a list in place of either.
-        known = isinstance(host, str) and isinstance(block, int) and host in done
-        if known and record.get("run") == manifest.run:
+        if not isinstance(host, str) or not isinstance(block, int):
+            continue
+        if host in done and record.get("run") == manifest.run:
             done[host].add(block)
     return len(set.intersection(*done.values())) if done else 0
 
