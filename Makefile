@@ -14,7 +14,7 @@ setup: ## make .venv with what a comparison needs
 compare: setup ## build the lab, measure, report (ARGS="--profile smoke" is passed on)
 	@.venv/bin/vcompare compare $(ARGS)
 
-test: ## every test (PARTS="unit lint sanity package e2e integration servers experiments faults emulators" chooses)
+test: ## every test (PARTS="unit lint sanity package e2e integration servers turns experiments faults emulators" chooses)
 	@tools/setup.sh test
 	@tools/test.sh $(PARTS)
 

@@ -7,8 +7,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 
 # e2e makes the lab from nothing, and integration, which takes it down, finds it.
 readonly all=(unit lint sanity package e2e integration)
-# Only when they are named: most of an hour for each technology's arm, and a quarter of one.
-readonly more=(servers experiments faults emulators)
+# Only when they are named: they take a quarter of an hour to an hour each.
+readonly more=(servers turns experiments faults emulators)
 readonly grace_s=60
 parts=("$@")
 ((${#parts[@]})) || parts=("${all[@]}")

@@ -32,6 +32,7 @@ from vcompare_runner.samples import SampleTable, read_samples
 
 SCHEMA = 1
 
+Boot = t.Literal["linux", "xen"]
 Status = t.Literal["ok", "failed", "refused"]
 Substrate = t.Literal["metal", "vm", "nested-kvm", "nested-tcg", "unknown"]
 
@@ -73,10 +74,16 @@ class Profile(_Model):
 
 
 class ArmPlan(_Model):
-    """One arm on one host, as planned before the run; ``reason`` says why it was not planned."""
+    """One arm on one host, as planned before the run; ``reason`` says why it was not planned.
+
+    A host that is booted into plain Linux and into Xen in turns is two: ``machine`` is its name then, and ``boot`` what
+    it runs for this arm.
+    """
 
     arm: str
     host: str
+    machine: str | None = None
+    boot: Boot | None = None
     substrate: Substrate | None = None
     planned: bool
     reason: str | None = None
@@ -227,6 +234,8 @@ class BlockLine(_Model):
     run: str
     block: edges.Block
     host: str
+    machine: str | None = None
+    boot: Boot | None = None
     arms: list[ArmOutcome]
     order: list[str] = []
     controller_elapsed_s: float | None = None
@@ -234,6 +243,16 @@ class BlockLine(_Model):
     started_at: str | None = None
     controller: ControllerConditions | None = None
     clocks: BlockClocks | None = None
+
+
+class TurnLine(_Model):
+    """A boot of a host into its other system; ``reason`` says why it did not get there."""
+
+    run: str
+    host: str
+    boot: Boot
+    elapsed_s: float
+    reason: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -256,6 +275,7 @@ class Bundle:
     :param samples: all samples; ``samples.used`` marks those that count.
     :param unusable: why the samples of a (block, host, arm) don't count, empty when they do.
     :param parts: the runs that were joined into this one, if any (``join.py``).
+    :param turns: boots of hosts into their other system, in order.
     """
 
     manifest: Manifest
@@ -266,6 +286,7 @@ class Bundle:
     notes: tuple[Note, ...]
     unusable: t.Mapping[tuple[int, str, str], str] = dataclasses.field(default_factory=dict)
     parts: tuple[Bundle, ...] = ()
+    turns: tuple[TurnLine, ...] = ()
 
     @property
     def substrates(self) -> dict[str, Substrate | None]:
@@ -476,7 +497,19 @@ def _load(folder: Path, manifest: Manifest) -> Bundle:
         Note(code, text)
         for code, text in samples.judge(run=manifest.run, usable=unusable, blocks=blocks)
     ]
-    return Bundle(manifest, _read_facts(folder), blocks, proofs, samples, tuple(notes), unusable)
+    turns = _of_this_run(
+        _read_lines(folder / "turns.jsonl", TurnLine, notes), manifest.run, "turns.jsonl", notes
+    )
+    return Bundle(
+        manifest,
+        _read_facts(folder),
+        blocks,
+        proofs,
+        samples,
+        tuple(notes),
+        unusable,
+        turns=tuple(turns),
+    )
 
 
 # More findings of one kind than this are summed up: a report is to be read.

@@ -89,8 +89,8 @@ Nodes = t.Annotated[
         "--nodes",
         metavar="1|2|3|4",
         help=(
-            "Nodes of the nested lab: 1 without Xen, 3 with a second host of Docker and KVM, 4 with one of Xen, too "
-            "(scenario pool)."
+            "Nodes of the nested lab: 1 alone (in plain Linux and in Xen in turns, where --arms names an arm of Xen), "
+            "2 with one of Xen, 3 with a second host of Docker and KVM, 4 with one of Xen, too (scenario pool)."
         ),
         show_default="as many as the arms need",
     ),

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from vcompare_runner import home as homes
 from vcompare_runner import plan as plans
-from vcompare_runner import seen, server_plan
+from vcompare_runner import seen, server_plan, turns
 from vcompare_runner.bundle import load_bundle
 from vcompare_runner.environment import home_environment
 from vcompare_runner.errors import (
@@ -258,6 +258,10 @@ def _finish(outcome: Outcome, folder: Path, request: plans.Request) -> int:
     except VcompareError as error:
         trouble = error
         show_error(error)
+    for host in turns.left_in_xen(folder):
+        warn(
+            f"vcompare: {host} was not seen to boot back into plain Linux: its next reboot does it, or a resumed run"
+        )
     if outcome.interrupted:
         _say_interrupted(outcome, request)
         return EXIT_INTERRUPTED
@@ -395,6 +399,7 @@ def _plan_facts(
             f"{more}{_count(instances, 'fresh instance')}, bare twice in each block",
         ),
         *_stopping(plan),
+        *turns.lines(plan, inventory),
         (
             "time",
             f"workloads alone at least {duration(plan.least_seconds)}; building and booting come "

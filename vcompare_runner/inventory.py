@@ -14,10 +14,12 @@ from vcompare_runner.edges import is_plausible, parse_json, shown_number
 from vcompare_runner.environment import ansible_environment
 from vcompare_runner.errors import UsageError
 from vcompare_runner.hints import hints
-from vcompare_runner.names import ARMS_OF_GROUP, arm_order
+from vcompare_runner.names import ARMS_OF_GROUP, XEN_GROUP, XEN_SUFFIX, arm_order
 from vcompare_runner.project import Project, ansible_program
 
 _TIMEOUT_S = 120
+# As Ansible's filter bool has it.
+_TRUE = ("1", "on", "t", "true", "y", "yes")
 _REMEDY = (
     "name an inventory with -i: inventories/nested makes its own lab, inventories/metal is an "
     "example for servers"
@@ -38,14 +40,26 @@ class Inventory:
 
     @property
     def arms(self) -> list[tuple[str, str]]:
-        """All (arm, host), in the usual order: the arms of a host follow from its groups."""
+        """All (arm, host), in the usual order: the arms of a host follow from its groups.
+
+        A host that takes turns has Xen's arms under its name with ``+xen``, as in a bundle.
+        """
         pairs = {
-            (arm, host)
+            (arm, f"{host}{XEN_SUFFIX}" if group == XEN_GROUP and host in self.sharing else host)
             for group, arms in ARMS_OF_GROUP.items()
             for host in self.groups.get(group, ())
             for arm in arms
         }
         return sorted(pairs, key=lambda pair: (arm_order(pair[0]), pair[1]))
+
+    @property
+    def sharing(self) -> list[str]:
+        """The hosts that take turns between plain Linux and Xen (``xen_shares_host``)."""
+        return [
+            host
+            for host in self.groups.get(XEN_GROUP, ())
+            if str(self.host_vars.get(host, {}).get("xen_shares_host", "")).lower() in _TRUE
+        ]
 
 
 def read_inventory(

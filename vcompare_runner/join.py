@@ -63,6 +63,7 @@ def join(bundles: t.Sequence[Bundle]) -> Bundle:
             for (block, host, arm), why in bundle.unusable.items()
         },
         parts=tuple(ordered),
+        turns=tuple(turn for bundle in ordered for turn in bundle.turns),
     )
 
 

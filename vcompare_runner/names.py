@@ -60,6 +60,12 @@ ARMS_OF_GROUP: t.Mapping[str, tuple[str, ...]] = {
     "xen_hosts": ("xen-dom0", "xen-pv", "xen-pvh", "xen-hvm", "docker-in-xen"),
 }
 
+# A host that takes turns is booted into Xen for Xen's arms, and is another one in a bundle then.
+XEN_GROUP = "xen_hosts"
+XEN_SUFFIX = "+xen"
+# How many blocks are measured before it is booted into the other system, where nothing else is said.
+GROUP_BLOCKS = 5
+
 METAL = "metal"
 VM = "vm"
 NESTED_KVM = "nested-kvm"

@@ -246,8 +246,9 @@ def check_nodes(nodes: int | None) -> int | None:
     if nodes is not None and nodes not in NODES:
         raise UsageError(
             f"--nodes: a lab of {nodes} nodes can't be made",
-            "take 1 (lab-linux), 2 (lab-linux and lab-xen), 3 (with lab-linux-2, a second host of Docker and KVM) "
-            "or 4 (with lab-xen-2, a second host of Xen, too)",
+            "take 1 (lab-linux, in plain Linux and in Xen in turns where --arms names an arm of Xen), 2 (lab-linux and "
+            "lab-xen), 3 (with lab-linux-2, a second host of Docker and KVM) or 4 (with lab-xen-2, a second host "
+            "of Xen, too)",
         )
     return nodes
 
@@ -455,4 +456,6 @@ def load_request(folder: Path) -> Request:
         else None,
         budget_s=int(manifest.profile.budget_s) if manifest.profile.budget_s else None,
         accel=manifest.lab.acceleration.accel if manifest.lab.acceleration else None,
+        # Xen's arms on the same node as the others.
+        nodes=1 if manifest.lab.nested and any(plan.machine for plan in manifest.arms) else None,
     )

@@ -7,12 +7,14 @@ from __future__ import annotations
 import json
 import platform
 import re
+import time
 import typing as t
 from pathlib import Path
 
 import ansible.release
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+from ansible_collections.vcompare.lab.plugins.plugin_utils import turns
 from ansible_collections.vcompare.lab.plugins.plugin_utils.budget import seconds_of
 from ansible_collections.vcompare.lab.plugins.plugin_utils.bundle import (
     Bundle,
@@ -44,7 +46,12 @@ class ActionModule(ActionBase):
             argument_spec={
                 "home": {"type": "path", "required": True},
                 "run": {"type": "str"},
-                "state": {"type": "str", "choices": ["open", "closed"], "default": "open"},
+                "state": {
+                    "type": "str",
+                    "choices": ["open", "turned", "closed"],
+                    "default": "open",
+                },
+                "turn": {"type": "dict"},
                 "profile": {"type": "dict"},
                 "budget": {"type": "str"},
                 "stopped": {"type": "str", "choices": ["", "blocks", "narrow", "budget"]},
@@ -57,6 +64,7 @@ class ActionModule(ActionBase):
             },
             required_if=[
                 ("state", "closed", ["run"]),
+                ("state", "turned", ["run", "turn"]),
                 ("state", "open", ["profile", "hosts", "lab", "image", "instance"]),
             ],
         )
@@ -69,6 +77,8 @@ class ActionModule(ActionBase):
         try:
             if arguments["state"] == "closed":
                 return self._close(bundle, arguments["stopped"] or None)
+            if arguments["state"] == "turned":
+                return self._turned(bundle, arguments["turn"])
             return self._open(bundle, run, arguments)
         except (BundleError, ClaimsError, OSError) as error:
             raise AnsibleActionFail(str(error)) from None
@@ -124,6 +134,35 @@ class ActionModule(ActionBase):
             "resumed": resumed,
         }
 
+    def _turned(self, bundle: Bundle, turn: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Record a boot of a host into its other system, and what it is there."""
+        try:
+            host, boot, began = str(turn["host"]), str(turn["boot"]), float(turn["began"])
+        except (KeyError, ValueError) as error:
+            raise AnsibleActionFail(
+                f"bundle: turn: it needs host, boot, began: {error!r}"
+            ) from None
+        if boot not in turns.BOOTS:
+            raise AnsibleActionFail(
+                f"bundle: turn: boot is one of {', '.join(turns.BOOTS)}, not {boot}"
+            )
+        elapsed_s = round(time.time() - began, 3)
+        result = {"run": bundle.path.name, "path": str(bundle.path), "elapsed_s": elapsed_s}
+        if not self._task.check_mode:
+            if turn.get("facts"):
+                bundle.write_facts(turns.part_name(host, boot), turn["facts"])
+            reason = turn.get("reason") or None
+            bundle.turned(
+                {
+                    "host": host,
+                    "boot": boot,
+                    "began_at_s": round(began, 3),
+                    "elapsed_s": elapsed_s,
+                    "reason": reason,
+                }
+            )
+        return {**result, "changed": True}
+
     def _close(self, bundle: Bundle, stopped: str | None) -> dict[str, t.Any]:
         if not bundle.path.is_dir():
             raise AnsibleActionFail(f"there is no bundle {bundle.path}")
@@ -149,6 +188,7 @@ def planned_arms(hosts: dict[str, t.Any]) -> list[dict[str, t.Any]]:
                 "substrate": each["substrate"],
                 "planned": bool(each["planned"]) and arm not in unsupported,
                 "reason": unsupported.get(arm) or each.get("reason") or None,
+                **(_part(host, arm) if each.get("boots") else {}),
             }
             for host, each in hosts.items()
             for unsupported in [each.get("unsupported") or {}]
@@ -158,6 +198,12 @@ def planned_arms(hosts: dict[str, t.Any]) -> list[dict[str, t.Any]]:
         raise AnsibleActionFail(
             f"bundle: hosts: each needs arms, substrate, planned: {error!r}"
         ) from None
+
+
+def _part(host: str, arm: str) -> dict[str, str]:
+    """Return under which name an arm of a host that takes turns is measured, and in which system."""
+    boot = turns.boot_of(arm)
+    return {"host": turns.part_name(host, boot), "machine": host, "boot": boot}
 
 
 def versions() -> dict[str, str]:

@@ -23,7 +23,7 @@ from ansible.utils.display import Display
 from ansible_collections.vcompare.lab.plugins.module_utils import conditions
 from ansible_collections.vcompare.lab.plugins.module_utils.block import instance_name
 from ansible_collections.vcompare.lab.plugins.module_utils.order import order_of
-from ansible_collections.vcompare.lab.plugins.plugin_utils import controller, reset
+from ansible_collections.vcompare.lab.plugins.plugin_utils import controller, reset, turns
 from ansible_collections.vcompare.lab.plugins.plugin_utils.bundle import Bundle, BundleError
 
 display = Display()
@@ -37,6 +37,7 @@ _SPEC: dict[str, t.Any] = {
     "blocks": {"type": "int", "required": True},
     "max_blocks": {"type": "int"},
     "arms": {"type": "list", "elements": "str", "required": True},
+    "boot": {"type": "str", "choices": ["", *turns.BOOTS], "default": ""},
     "full_digest": {"type": "bool"},
 }
 
@@ -53,8 +54,9 @@ class ActionModule(ActionBase):
         """Return the short result of docs/contracts.md."""
         super().run(tmp, task_vars)
         task_vars = task_vars or {}
-        host = str(task_vars["inventory_hostname"])
+        machine = str(task_vars["inventory_hostname"])
         mine = self._own_arguments()
+        host, arms, part = _part(machine, mine["arms"], mine["boot"])
         bundle, block = Bundle(Path(mine["bundle"])), mine["block"]
         least, most = mine["blocks"], mine["max_blocks"] or mine["blocks"]
         short = {
@@ -63,6 +65,9 @@ class ActionModule(ActionBase):
             "at_least": max(least, block) < most,
             "host": host,
         }
+        if not arms:
+            # Nothing of this host belongs to this system.
+            return {"changed": False, "host": host, "arms": [], "samples": 0, "skipped": True}
         done = bundle.finished(block, host)
         if done is not None:
             return {
@@ -73,7 +78,7 @@ class ActionModule(ActionBase):
                 "skipped": True,
             }
         try:
-            order = order_of(mine["arms"], mine["seed"], host, block)
+            order = order_of(arms, mine["seed"], host, block)
         except ValueError as error:
             raise AnsibleActionFail(f"block {block} of {host} can't be ordered: {error}") from None
         full = mine["full_digest"] if mine["full_digest"] is not None else block == 1
@@ -91,7 +96,7 @@ class ActionModule(ActionBase):
                 )
                 break
             except AnsibleConnectionFailure:
-                arm, how = self._not_survived(arguments, began, lost, striker(bundle, host))
+                arm, how = self._not_survived(arguments, began, lost, striker(bundle, machine))
                 if not arm:
                     # Nothing is written then, and the next run resumes.
                     raise
@@ -118,6 +123,7 @@ class ActionModule(ActionBase):
                     "received_s": round(ended, 6),
                     "sent_at_s": round(sent_at, 3),
                 },
+                part,
             )
         except (BundleError, OSError, ValueError) as error:
             raise AnsibleActionFail(
@@ -161,6 +167,19 @@ class ActionModule(ActionBase):
         if checked.error_messages:
             raise AnsibleActionFail("measure: " + "; ".join(checked.error_messages))
         return t.cast("dict[str, t.Any]", checked.validated_parameters)
+
+
+def _part(
+    machine: str, arms: t.Sequence[str], boot: str
+) -> tuple[str, t.Sequence[str], dict[str, str] | None]:
+    """Return the name in the bundle, the arms, and what the bundle says of a host that takes turns.
+
+    :param boot: what such a host is booted into; empty for any other host.
+    """
+    if not boot:
+        return machine, arms, None
+    own = [arm for arm in arms if turns.boot_of(arm) == boot]
+    return turns.part_name(machine, boot), own, {"machine": machine, "boot": boot}
 
 
 def _outcomes(block: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:

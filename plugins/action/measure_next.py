@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 import typing as t
@@ -12,7 +13,7 @@ from pathlib import Path
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.vcompare.lab.plugins.plugin_utils import runner
+from ansible_collections.vcompare.lab.plugins.plugin_utils import runner, turns
 from ansible_collections.vcompare.lab.plugins.plugin_utils.bundle import Bundle
 
 display = Display()
@@ -21,6 +22,25 @@ display = Display()
 _TO_END_S = 45
 
 Claims = list[dict[str, t.Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Limits:
+    """What ends a run: numbers of blocks, seconds of measuring, seconds of the whole command."""
+
+    least: int
+    most: int
+    budget_s: float | None
+    within_s: float | None
+
+    def room_s(self, bundle: Bundle, began: float | None) -> float:
+        """Return how many seconds are left; infinite without a limit."""
+        room_s = float("inf")
+        if self.budget_s is not None:
+            room_s = self.budget_s - bundle.measuring_s()
+        if self.within_s and began is not None:
+            room_s = min(room_s, self.within_s - (time.time() - began) - _TO_END_S)
+        return room_s
 
 
 class ActionModule(ActionBase):
@@ -32,7 +52,7 @@ class ActionModule(ActionBase):
     _supports_diff = False
 
     def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
-        """Return go_on, block, stopped and what is open."""
+        """Return go_on, block, boot, until, stopped and what is open."""
         super().run(tmp, task_vars)
         _result, arguments = self.validate_argument_spec(
             argument_spec={
@@ -44,12 +64,38 @@ class ActionModule(ActionBase):
                     "default": "",
                 },
                 "began": {"type": "float"},
+                "hosts": {"type": "list", "elements": "str", "default": []},
+                "sharing": {"type": "dict", "default": {}},
+                "boot": {"type": "str", "choices": list(turns.BOOTS), "default": turns.LINUX},
+                "until": {"type": "int", "default": 0},
+                "group": {"type": "int", "default": turns.DEFAULT_GROUP},
             },
         )
         after = arguments["after"]
         if arguments["stopped"]:
             return _end(after, arguments["stopped"])
+        if arguments["group"] < 1:
+            raise AnsibleActionFail(
+                f"group: {arguments['group']} blocks are too few; give 1 or more"
+            )
         bundle = Bundle(Path(arguments["bundle"]))
+        limits = self._limits(bundle)
+        if limits is None:
+            # Nothing was opened, so there is nothing to go by: the first block shows it all.
+            return _end(after, "blocks") if after else _go_on(1, [])
+        if arguments["sharing"]:
+            return _next_turn(bundle, limits, arguments)
+        block = after + 1
+        if block <= limits.least or (block <= limits.most and block in bundle.rounds()):
+            return _go_on(block, [])
+        ended, claims = _ended(bundle, limits, after)
+        # What the latest took tells best: the first one reads everything for the first time.
+        if ended is None and bundle.measuring_s(after) > limits.room_s(bundle, arguments["began"]):
+            ended = {**_end(after, "budget"), "open": claims}
+        return ended or _go_on(block, claims)
+
+    def _limits(self, bundle: Bundle) -> _Limits | None:
+        """Read them from the manifest; None in check mode without one."""
         try:
             manifest = json.loads((bundle.path / "manifest.json").read_text(encoding="utf-8"))
             profile = manifest["profile"]
@@ -57,43 +103,86 @@ class ActionModule(ActionBase):
             most = max(least, int(profile.get("max_blocks") or least))
             budget_s = profile.get("budget_s")
             within_s = profile.get("within_s") or None
+            return _Limits(
+                least,
+                most,
+                None if budget_s is None else float(budget_s),
+                None if within_s is None else float(within_s),
+            )
         except FileNotFoundError:
             if self._task.check_mode:
-                # Nothing was opened, so there is nothing to go by: the first block shows it all.
-                return _end(after, "blocks") if after else _go_on(1, [])
+                return None
             raise AnsibleActionFail(f"{bundle.path} is no bundle: open it first") from None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise AnsibleActionFail(f"{bundle.path}/manifest.json is broken: {error!r}") from None
-        block = after + 1
-        rounds = bundle.rounds()
-        if block <= least or (block <= most and block in rounds):
-            return _go_on(block, [])
-        if block > most:
-            return _end(after, "blocks")
-        claims, why_not = _open_claims(bundle.path)
-        if claims is None and not within_s:
-            display.warning(f"No blocks beyond the least number of {least}: {why_not}")
-            return {**_end(after, "blocks"), "msg": why_not}
-        if claims is not None and not claims:
-            return _end(after, "narrow")
-        # A block that would not come to its end in time is not begun. What the latest took tells best: the first one
-        # reads everything for the first time.
-        another_s = bundle.measuring_s(after)
-        late = budget_s is not None and bundle.measuring_s() + another_s > float(budget_s)
-        if within_s and arguments["began"] is not None:
-            elapsed_s = time.time() - arguments["began"]
-            late = late or elapsed_s + another_s + _TO_END_S > float(within_s)
-        if late:
-            return {**_end(after, "budget"), "open": claims or []}
-        return _go_on(block, claims or [])
 
 
-def _go_on(block: int, claims: Claims) -> dict[str, t.Any]:
-    return {"changed": False, "go_on": True, "block": block, "stopped": "", "open": claims}
+def _next_turn(
+    bundle: Bundle, limits: _Limits, arguments: t.Mapping[str, t.Any]
+) -> dict[str, t.Any]:
+    """Decide where hosts take turns: the group is measured to its end in both systems, then there may be another."""
+    boot = arguments["boot"]
+    left = turns.Turns(bundle.rounds(), arguments["hosts"], arguments["sharing"])
+    # What an interrupted session began is finished first, whatever its groups were.
+    until = arguments["until"] or left.last_begun()
+    if step := left.next_step(boot, until):
+        return _go_on(step.block, [], step.boot, step.until)
+    claims: Claims = []
+    if until < limits.least:
+        blocks = min(arguments["group"], limits.least - until)
+    else:
+        ended, claims = _ended(bundle, limits, until)
+        if ended is not None:
+            return ended
+        blocks = turns.fitting(
+            limits.room_s(bundle, arguments["began"]),
+            bundle.measuring_s(until),
+            bundle.turn_s(),
+            boot,
+            min(arguments["group"], limits.most - until),
+        )
+        if not blocks:
+            return {**_end(until, "budget"), "open": claims}
+    return _go_on(until + 1, claims, boot, until + blocks)
+
+
+def _ended(bundle: Bundle, limits: _Limits, after: int) -> tuple[dict[str, t.Any] | None, Claims]:
+    """Return why there is no other block than those that are there, apart from the time, and what is open."""
+    if after >= limits.most:
+        return _end(after, "blocks"), []
+    claims, why_not = _open_claims(bundle.path)
+    if claims is None and not limits.within_s:
+        display.warning(f"No blocks beyond the least number of {limits.least}: {why_not}")
+        return {**_end(after, "blocks"), "msg": why_not}, []
+    if claims is not None and not claims:
+        return _end(after, "narrow"), []
+    return None, claims or []
+
+
+def _go_on(
+    block: int, claims: Claims, boot: str = turns.LINUX, until: int | None = None
+) -> dict[str, t.Any]:
+    return {
+        "changed": False,
+        "go_on": True,
+        "block": block,
+        "boot": boot,
+        "until": until or block,
+        "stopped": "",
+        "open": claims,
+    }
 
 
 def _end(block: int, stopped: str) -> dict[str, t.Any]:
-    return {"changed": False, "go_on": False, "block": block, "stopped": stopped, "open": []}
+    return {
+        "changed": False,
+        "go_on": False,
+        "block": block,
+        "boot": turns.LINUX,
+        "until": block,
+        "stopped": stopped,
+        "open": [],
+    }
 
 
 def _open_claims(path: Path) -> tuple[Claims | None, str]:

@@ -35,6 +35,8 @@ options:
   nodes:
     description:
       - How many nodes the lab has, 1 to 4. The extra variable C(vcompare_nodes) goes before it.
+      - With V(1) and an arm of Xen in C(vcompare_arms), the node takes turns (C(xen_shares_host)). It is booted into
+        plain Linux for the other arms, and into Xen for those.
       - V(0) is as many as the arms need that the extra variable C(vcompare_arms) names. Without Xen's arms that is 1,
         unless this machine has a lab of that name with more nodes already.
     type: int
@@ -71,6 +73,7 @@ from ansible.template import trust_as_template
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
 from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import (
     DEFAULT_NODES,
+    XEN_ARMS,
     Lab,
     Node,
     default_home,
@@ -120,15 +123,19 @@ def connection(lab: Lab, node: Node, server: str) -> dict[str, t.Any]:
     }
 
 
-def _needed(lab: Lab, server: str, asked: t.Any) -> int:
+def _arms(asked: t.Any) -> set[str]:
+    """Return the arms that C(vcompare_arms) names; empty for all."""
+    words = asked.split(",") if isinstance(asked, str) else asked or ()
+    return {str(word).strip() for word in words} - {""}
+
+
+def _needed(lab: Lab, server: str, arms: set[str]) -> int:
     """How many nodes are needed for the arms that were asked for.
 
     What a lab on another machine has can't be seen from here, so that it is always a whole one.
     """
     if server != "localhost":
         return DEFAULT_NODES
-    words = asked.split(",") if isinstance(asked, str) else asked or ()
-    arms = {str(word).strip() for word in words} - {""}
     try:
         with open(lab.state, encoding="utf-8") as text:
             there = len(json.load(text)["nodes"])
@@ -162,7 +169,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable):
         try:
             # Keys and known hosts are the controller's; addresses follow from the lab server's home.
             lab = Lab(home, name)
-            count = int(nodes_asked) or _needed(lab, server, extra.get("vcompare_arms"))
+            arms = _arms(extra.get("vcompare_arms"))
+            count = int(nodes_asked) or _needed(lab, server, arms)
             there = Lab(str(self.get_option("lab_server_home") or home), name, count)
         except VcompareError as error:
             raise AnsibleParserError(error.text) from error
@@ -187,6 +195,9 @@ class InventoryModule(BaseInventoryPlugin, Constructable):
                 inventory.set_variable(server, key, there.home)
         for node in there.nodes:
             inventory.add_host(node.name)
+            if there.count == 1 and arms & set(XEN_ARMS):
+                inventory.add_child("xen_hosts", node.name)
+                inventory.set_variable(node.name, "xen_shares_host", True)
             for group in GROUPS[node.name]:
                 inventory.add_child(group, node.name)
             for key, value in connection(lab, node, server).items():

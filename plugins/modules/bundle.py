@@ -25,14 +25,21 @@ options:
   run:
     description:
       - Name of the run. Without it, a new one is made from the time of day.
-      - Required with O(state=closed).
+      - Required with O(state=closed) and O(state=turned).
     type: str
   state:
     description:
-      - What the bundle shall be.
+      - What the bundle shall be. With V(turned), an open one gets a record of a host that was booted into its other
+        system.
     type: str
-    choices: [open, closed]
+    choices: [open, turned, closed]
     default: open
+  turn:
+    description:
+      - For O(state=turned), the C(host), the system that it shall have been booted into (C(boot), V(linux) or
+        V(xen)), when that C(began) in seconds since 1970, the C(reason) where it failed, and the C(facts) of the host
+        in that system, if they are known.
+    type: dict
   profile:
     description:
       - What is measured, with C(name), C(blocks) and C(scenarios) at least.
@@ -61,6 +68,8 @@ options:
         to be measured, the C(reason) when it is not, and its C(facts); see
         M(vcompare.lab.host_facts).
       - C(unsupported) are arms that the host was asked for and can't carry, each with the reason.
+      - C(boots) are the systems that a host is booted into in turns, C(linux) and C(xen), where it is. The manifest
+        has its arms of Xen under its name with C(+xen).
     type: dict
   lab:
     description:
@@ -137,6 +146,10 @@ resumed:
   description: Whether the bundle was there before.
   returned: when open
   type: bool
+elapsed_s:
+  description: How long the boot took, in seconds.
+  returned: when turned
+  type: float
 finished_at:
   description: When the run came to its end; null while blocks are missing.
   returned: when closed

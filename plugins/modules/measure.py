@@ -63,6 +63,14 @@ options:
     type: list
     elements: str
     required: true
+  boot:
+    description:
+      - What a host that takes turns between plain Linux and Xen is booted into. Of O(arms) those are measured that
+        belong there, and the bundle has them under the host's name, with C(+xen) where it is Xen.
+      - A host that runs the other system is refused. Empty for a host that takes no turns.
+    type: str
+    choices: ['', linux, xen]
+    default: ''
   scenarios:
     description:
       - What to measure. The names are those of the workloads, and V(startup).
@@ -290,7 +298,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vcompare.lab.plugins.module_utils import abandoned, block, hostlock
-from ansible_collections.vcompare.lab.plugins.module_utils.backends import registry
+from ansible_collections.vcompare.lab.plugins.module_utils.backends import proofs, registry
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
     BackendError,
     Image,
@@ -311,6 +319,7 @@ ARGUMENTS: dict[str, t.Any] = {
     "max_blocks": {"type": "int"},
     "host": {"type": "str", "default": "localhost"},
     "arms": {"type": "list", "elements": "str", "required": True},
+    "boot": {"type": "str", "choices": ["", "linux", "xen"], "default": ""},
     "scenarios": {"type": "list", "elements": "str", "required": True},
     "iterations": {"type": "int", "default": 2},
     "warmups": {"type": "int", "default": 1},
@@ -406,6 +415,20 @@ def _images(given: t.Mapping[str, t.Any]) -> dict[str, Image]:
         raise ValueError(f"images: {error}") from None
 
 
+def _check_boot(boot: str) -> None:
+    """Refuse to measure a host that takes turns in the other system than that of the block.
+
+    One that was reset comes back in plain Linux, where Xen's arms would all be recorded as failed.
+    """
+    in_xen = proofs.is_dom0()
+    if boot and in_xen != (boot == "xen"):
+        raise ValueError(
+            f"The host runs {'Xen' if in_xen else 'plain Linux'}, and this block is one of "
+            f"{'Xen' if boot == 'xen' else 'plain Linux'}: it was rebooted by something else. See its console and "
+            "journal; go on with the same run (vcompare compare --resume)."
+        )
+
+
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     try:
@@ -413,6 +436,7 @@ def main() -> None:
         if module.check_mode:
             reasons = {arm: registry.backend(arm).available() for arm in plan.arms}
             module.exit_json(changed=True, would_measure=list(plan.arms), impossible=reasons)
+        _check_boot(module.params["boot"])
         lock = hostlock.measuring(timeout_s=_CLEAN_UP_S * plan.timeout_factor)
         with abandoned.ends_when_abandoned(), lock:
             measured = block.measure(plan, registry.backend)

@@ -42,6 +42,35 @@ options:
     description:
       - When the command began, in seconds since 1970. Without it, C(within_s) is not looked at.
     type: float
+  hosts:
+    description:
+      - The hosts that are measured still. Needed with O(sharing).
+    type: list
+    elements: str
+    default: []
+  sharing:
+    description:
+      - Those of O(hosts) that take turns between plain Linux and Xen, each with the systems that it has arms
+        for, V(linux) and V(xen).
+      - Blocks are then measured in groups, in both systems, and a run ends with a group only.
+    type: dict
+    default: {}
+  boot:
+    description:
+      - What the hosts of O(sharing) are booted into.
+    type: str
+    choices: [linux, xen]
+    default: linux
+  until:
+    description:
+      - Last block of the group that is measured, as the last answer has it; 0 at the beginning.
+    type: int
+    default: 0
+  group:
+    description:
+      - How many blocks are measured before the hosts of O(sharing) are booted into the other system.
+    type: int
+    default: 5
 attributes:
   check_mode:
     support: full
@@ -75,6 +104,14 @@ go_on:
   type: bool
 block:
   description: Its number; without another one, the number of the last.
+  returned: success
+  type: int
+boot:
+  description: What the hosts that take turns must be booted into for it.
+  returned: success
+  type: str
+until:
+  description: Last block of its group, for O(until).
   returned: success
   type: int
 stopped:

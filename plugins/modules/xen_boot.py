@@ -45,6 +45,19 @@ options:
         are installed.
     type: bool
     default: false
+  shares:
+    description:
+      - The host takes turns between plain Linux and Xen. The boot entry is written, its default stays plain Linux, and
+        it is not rebooted. A host whose default is Xen is refused.
+    type: bool
+    default: false
+  turn:
+    description:
+      - What a host that takes turns shall run next. V(xen) chooses Xen's entry for one boot only; for V(linux), its
+        default does. With O(verify), fail when it does not run it.
+      - Needs a boot entry that O(shares) has written.
+    type: str
+    choices: [linux, xen]
   allow:
     description:
       - What may be done to the host. V(reboot) permits its reboot; V(restart) permits interrupting containers and
@@ -125,6 +138,7 @@ entry:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vcompare.lab.plugins.module_utils.engines.turns import SharedBoot
 from ansible_collections.vcompare.lab.plugins.module_utils.engines.xen_boot import Wanted, XenBoot
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
 
@@ -134,6 +148,8 @@ _OPTIONS = {
     "dom0_options": {"type": "str", "default": ""},
     "verify": {"type": "bool", "default": False},
     "preflight": {"type": "bool", "default": False},
+    "shares": {"type": "bool", "default": False},
+    "turn": {"type": "str", "choices": ["linux", "xen"]},
     "allow": {
         "type": "list",
         "elements": "str",
@@ -146,13 +162,19 @@ _OPTIONS = {
 def main() -> None:
     module = AnsibleModule(argument_spec=_OPTIONS, supports_check_mode=True)
     params = module.params
-    wanted = Wanted(params["dom0_memory_mib"], params["xen_options"], params["dom0_options"])
-    boot = XenBoot(wanted, module.check_mode, params["verify"], params["allow"])
+    shares = params["shares"] or bool(params["turn"])
+    wanted = Wanted(
+        params["dom0_memory_mib"], params["xen_options"], params["dom0_options"], shares
+    )
+    kind = SharedBoot if shares else XenBoot
+    boot = kind(wanted, module.check_mode, params["verify"], params["allow"])
     try:
         if params["preflight"]:
             module.exit_json(**boot.preflight())
-        result = boot.converge()
-        if params["verify"] and not module.check_mode and result["reboot_required"]:
+        if isinstance(boot, SharedBoot) and params["turn"]:
+            module.exit_json(**boot.turn(params["turn"]))
+        result = boot.prepare() if isinstance(boot, SharedBoot) else boot.converge()
+        if not shares and params["verify"] and not module.check_mode and result["reboot_required"]:
             raise VcompareError(
                 f"After the reboot the host is not dom0 of a Xen with {' '.join(wanted.xen)}; Xen's command line: "
                 f"{result['commandline'] or 'there is no Xen'}; dom0's memory: {result['dom0_memory_mib']} MiB.",

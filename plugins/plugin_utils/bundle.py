@@ -29,7 +29,8 @@ SCHEMA = 1
 _FOLDERS = ("facts", "raw", "events", "report")
 _LINES = ("samples.jsonl", "proofs.jsonl", "blocks.jsonl")
 _JOURNAL = "events/append.json"
-_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}")
+_TURNS = "turns.jsonl"
 
 Record = dict[str, t.Any]
 
@@ -174,7 +175,8 @@ class Bundle:
     def measuring_s(self, block: int | None = None) -> float:
         """Return how long was measured, in seconds; breaks between two sessions don't count.
 
-        The length of what the blocks' times cover together: hosts may be measured at once.
+        The length of what the times of blocks, and of boots between them, cover together: hosts may be measured
+        at once.
 
         :param block: of this one alone; 0.0 when it was not measured.
         """
@@ -189,11 +191,28 @@ class Bundle:
                 )
             else:
                 other += line["controller_elapsed_s"]
+        for turn in self._lines(_TURNS) if block is None else ():
+            spans.append((turn["began_at_s"], turn["began_at_s"] + turn["elapsed_s"]))
         total, until = 0.0, float("-inf")
         for began, ended in sorted(spans):
             total += max(0.0, ended - max(began, until))
             until = max(until, ended)
         return total + other
+
+    def turned(self, turn: Record) -> None:
+        """Note that a host was booted into its other system, or that it could not be.
+
+        :param turn: ``host`` (as in the inventory), ``boot``, ``began_at_s`` (since 1970), ``elapsed_s``, and
+            ``reason`` (None where it succeeded).
+        """
+        with self._locked():
+            self._cut(_TURNS, self._whole_lines(_TURNS))
+            run = self.path.name
+            self._append(_TURNS, _as_lines([{"run": run, "at": utc_now(), **turn}]))
+
+    def turn_s(self) -> float:
+        """Return the longest time that a boot into another system took, in seconds; 0.0 without one."""
+        return max((turn["elapsed_s"] for turn in self._lines(_TURNS)), default=0.0)
 
     def finished(self, block: int, host: str) -> Record | None:
         """Return the line of a finished block, or None."""
@@ -201,8 +220,11 @@ class Bundle:
         return next((r for r in lines if r["block"] == block and r["host"] == host), None)
 
     def _blocks(self) -> list[Record]:
+        return self._lines("blocks.jsonl")
+
+    def _lines(self, name: str) -> list[Record]:
         try:
-            text = (self.path / "blocks.jsonl").read_bytes()
+            text = (self.path / name).read_bytes()
         except FileNotFoundError:
             return []
         # What is behind the last end of line was not written to its end.
@@ -214,12 +236,14 @@ class Bundle:
         controller_elapsed_s: float,
         controller: Record | None = None,
         controller_clock: Record | None = None,
+        part: Record | None = None,
     ) -> int:
         """Write all of a measured block; return the number of samples.
 
         :param measured: what the module ``measure`` returned.
         :param controller: what the controller itself did meanwhile; None when it was not looked at.
         :param controller_clock: its clock's readings when the module was sent and had answered.
+        :param part: ``machine`` and ``boot``, where one host is measured in two systems.
         :raises BundleError: when its evidence is not what its hash says, or is missing.
         """
         raw: Record = measured["raw"]
@@ -233,6 +257,7 @@ class Bundle:
             "run": measured["run"],
             "block": measured["block"],
             "host": measured["host"],
+            **(part or {}),
             "arms": measured["arms"],
             "order": measured["order"],
             "controller_elapsed_s": round(controller_elapsed_s, 3),

@@ -7,6 +7,7 @@ Keys:
 
 ``run``        id, times, profile, seed, how many blocks are finished
 ``substrate``  host → ``metal``, ``vm``, ``nested-kvm``, ``nested-tcg`` or ``unknown``
+``turns``      per host that was booted into plain Linux and into Xen in turns: its parts, how often, how long
 ``lab``        what carries the hosts, and which acceleration was chosen why
 ``arms``       per arm and host: proven, proofs, blocks, reason when refused
 ``scenarios``  per scenario and metric, per arm: median, blocks, ratio to bare, interval, and the
@@ -35,6 +36,7 @@ from vcompare_runner.claims.bands import Held, held_figures
 from vcompare_runner.claims.declared import Catalogue
 from vcompare_runner.duration import write_duration
 from vcompare_runner.names import AGAIN, ARMS, BARE, NESTED_TCG, PLANTED, arm_order
+from vcompare_runner.report import turns
 from vcompare_runner.samples import NO_REASON, OK, OTHER_RUN
 from vcompare_runner.statistics import (
     MIN_PAIRS,
@@ -75,6 +77,7 @@ def build(
             "blocks_finished": _blocks_finished(bundle),
         },
         "substrate": _substrates(bundle),
+        "turns": turns.summary(bundle),
         "lab": manifest.lab.model_dump(),
         "arms": arms,
         "scenarios": [_scenario(scenario, substrates) for scenario in figures],
@@ -174,6 +177,8 @@ def _arm(bundle: Bundle, plan: ArmPlan, outcomes: t.Sequence[_Outcome]) -> dict[
         for status in ("ok", "failed", "refused")
     }
     state, reason = _state(plan, outcomes, counts)
+    if state == "not measured":
+        reason = turns.why_missing(bundle, plan) or reason
     return {
         "arm": plan.arm,
         "host": plan.host,
@@ -384,7 +389,7 @@ def _problem(
 
 
 def _own_notes(bundle: Bundle, figures: t.Sequence[ScenarioFigures]) -> list[Note]:
-    notes = []
+    notes = list(turns.notes(bundle))
     # Of runs that were joined, each says it by itself.
     if bundle.manifest.finished_at is None and not bundle.parts:
         notes.append(
@@ -477,6 +482,9 @@ def _reproduce(bundle: Bundle) -> dict[str, str]:
     # The first file is the one that every run has.
     for name in manifest.claims.files[1:] if manifest.claims else ():
         command += ["--claims", name]
+    if manifest.lab.nested and any(plan.machine for plan in manifest.arms):
+        # On one node alone, Xen's arms take turns with the others.
+        command += ["--nodes", "1"]
     if manifest.lab.nested and manifest.lab.acceleration:
         command += ["--accel", manifest.lab.acceleration.accel]
     return {"measure": shlex.join(command), "report": f"vcompare report {manifest.run}"}

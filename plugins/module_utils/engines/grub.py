@@ -190,13 +190,19 @@ def environment(path: str = ENV) -> dict[str, str]:
 
 
 def refuse_overridden(
-    menu: str, entry: Entry, xen: t.Sequence[str], kernel: t.Sequence[str], ours: str
+    menu: str,
+    entry: Entry,
+    xen: t.Sequence[str],
+    kernel: t.Sequence[str],
+    ours: str,
+    saved: bool = True,
 ) -> None:
     """Refuse a menu in which not our values are in force, and name the files that set others.
 
     :param menu: text of grub.cfg as update-grub wrote it.
     :param xen: options that must be in force on Xen's command line; ``kernel`` those of dom0's.
     :param ours: our file of settings.
+    :param saved: the menu's default must be the one that was saved.
     :raises VcompareError: another value wins, or the menu has no saved default or one-time entry.
     """
     missed = [
@@ -212,7 +218,7 @@ def refuse_overridden(
             f"Take {name} out of {where}, or ask for that value: xen_host_dom0_memory_mib, xen_host_xen_options, "
             "xen_host_dom0_options.",
         )
-    if "save_env next_entry" not in menu or 'set default="${saved_entry}"' not in menu:
+    if "save_env next_entry" not in menu or (saved and 'set default="${saved_entry}"' not in menu):
         found = sources("GRUB_DEFAULT=", ours)
         raise VcompareError(
             f"{CFG} has no saved default or does not clear a one-time entry; GRUB_DEFAULT is set in "

@@ -40,13 +40,16 @@ def hypervisor_options(dom0_memory_mib: int, xen_options: str) -> list[str]:
     return [f"dom0_mem={dom0_memory_mib}M,max:{dom0_memory_mib}M", *xen_options.split()]
 
 
-def settings_text(dom0_memory_mib: int, xen_options: str, dom0_options: str) -> str:
+def settings_text(
+    dom0_memory_mib: int, xen_options: str, dom0_options: str, shares: bool = False
+) -> str:
     """Content of our file for update-grub."""
     xen = " ".join(hypervisor_options(dom0_memory_mib, xen_options))
     lines = [
         "# Managed by vcompare.lab (role xen_host).",
         # The entry that is booted by default is chosen by its id, after it was proven; see grub-set-default(8).
-        "GRUB_DEFAULT=saved",
+        # A host that takes turns keeps its own default.
+        *([] if shares else ["GRUB_DEFAULT=saved"]),
         "XEN_OVERRIDE_GRUB_DEFAULT=0",
         f"GRUB_CMDLINE_XEN={shlex.quote(xen)}",
     ]
@@ -69,11 +72,13 @@ class Wanted:
 
     :param dom0_memory_mib: memory of dom0; of a dom0 that somebody else set up, the least.
     :param xen_options: further options of Xen; ``dom0_options`` dom0's kernel command line, empty for the host's own.
+    :param shares: the host takes turns: plain Linux stays its default.
     """
 
     dom0_memory_mib: int
     xen_options: str = ""
     dom0_options: str = ""
+    shares: bool = False
 
     @property
     def xen(self) -> list[str]:
@@ -83,7 +88,7 @@ class Wanted:
     @property
     def text(self) -> str:
         """Content of our file."""
-        return settings_text(self.dom0_memory_mib, self.xen_options, self.dom0_options)
+        return settings_text(self.dom0_memory_mib, self.xen_options, self.dom0_options, self.shares)
 
     def in_force(self, now: t.Mapping[str, t.Any]) -> bool:
         """Whether Xen was booted with it, and dom0 has that memory."""
@@ -96,6 +101,7 @@ class Wanted:
         """Whether a dom0 that is not ours is good enough as it is."""
         return bool(
             now["dom0"]
+            and not self.shares
             and not os.path.exists(SETTINGS)
             and not grub.overridden(now["commandline"].split(), self.xen_options.split())
             and now["dom0_memory_mib"] >= self.dom0_memory_mib * (1 - _TOLERANCE)
@@ -186,8 +192,12 @@ class XenBoot:
                 return ""
             raise
 
+    def _carried(self) -> list[str]:
+        """What a reboot would interrupt."""
+        return carried.running()
+
     def _may_reboot(self) -> None:
-        instances = carried.running()
+        instances = self._carried()
         missing = [] if "reboot" in self.allow else ["reboot"]
         if instances and "restart" not in self.allow:
             missing.append("restart")
@@ -237,7 +247,8 @@ class XenBoot:
     def _read_back(self) -> None:
         menu = _read(grub.CFG)
         kernel = self.wanted.dom0_options.split()
-        grub.refuse_overridden(menu, grub.xen_entry(menu), self.wanted.xen, kernel, SETTINGS)
+        entry, saved = grub.xen_entry(menu), not self.wanted.shares
+        grub.refuse_overridden(menu, entry, self.wanted.xen, kernel, SETTINGS, saved)
 
     def _boot_services(self) -> None:
         enabled = command.state("systemctl", "is-enabled", "xen.service")

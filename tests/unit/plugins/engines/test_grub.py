@@ -15,7 +15,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils.engines import grub, xen_boot
+from ansible_collections.vcompare.lab.plugins.module_utils.engines import (
+    grub,
+    grub_default,
+    turns,
+    xen_boot,
+)
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
 
 ROOT = Path(__file__).parents[4]
@@ -228,3 +233,23 @@ def test_their_value_can_be_asked_for(host: Path) -> None:
     (host / "etc/default/grub").write_text(FIELD_CASE)
     settings(host, 4096)
     assert Path(xen_boot.SETTINGS).exists()
+
+
+@pytest.mark.parametrize("default", ["0", "saved", "gnulinux-6.1.0-1-amd64"])
+def test_update_grub_keeps_the_host_s_default_and_forgets_a_one_time_entry(
+    host: Path, default: str
+) -> None:
+    """With GRUB's own programs: whatever GRUB_DEFAULT is, no other one is needed for a single boot."""
+    settings = PLAIN.replace("GRUB_DEFAULT=0", f'GRUB_DEFAULT="{default}"')
+    (host / "etc/default/grub").write_text(settings)
+    made = turns.SharedBoot(xen_boot.Wanted(1024, shares=True), check_mode=False)
+    made.journal = xen_boot.HostJournal(str(host / "state/journal"))
+    made._settings(True)
+    text = Path(grub.CFG).read_text()
+    expected = "${saved_entry}" if default == "saved" else default
+    assert f'set default="{expected}"' in text
+    assert not grub_default.default_leaf(text, {}).xen
+    entry = grub.xen_entry(text)
+    assert "dom0_mem=1024M,max:1024M" in entry.hypervisor
+    chosen = grub_default.default_leaf(text, {"saved_entry": entry.path})
+    assert chosen.xen is (default == "saved")

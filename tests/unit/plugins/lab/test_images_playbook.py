@@ -61,7 +61,7 @@ def test_the_image_is_built_by_the_one_who_is_named_or_the_controller(
     assert builders(done) == expected
 
 
-@pytest.mark.parametrize("name", ["local", "metal"])
+@pytest.mark.parametrize("name", ["local", "metal", "turns"])
 def test_an_inventory_that_is_shipped_gives_hosts_to_build_for(name: str) -> None:
     done = subprocess.run(
         [

@@ -8,6 +8,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+import typing as t
 from pathlib import Path
 
 import pytest
@@ -89,7 +90,7 @@ def test_a_lab_that_is_there_keeps_its_number_for_who_asks_after_it(tmp_path: Pa
     assert NestedLab(lab, "test:///default", 2).lab.count == 2
 
 
-def hosts(home: Path, *more: str) -> dict[str, list[str]]:
+def listed(home: Path, *more: str) -> dict[str, t.Any]:
     done = subprocess.run(
         [
             *(sys.executable, "-m", "ansible.cli.inventory", "--list"),
@@ -100,8 +101,11 @@ def hosts(home: Path, *more: str) -> dict[str, list[str]]:
         text=True,
         check=True,
     )
-    found = json.loads(done.stdout)
-    return {group: entry.get("hosts", []) for group, entry in found.items()}
+    return t.cast("dict[str, t.Any]", json.loads(done.stdout))
+
+
+def hosts(home: Path, *more: str) -> dict[str, list[str]]:
+    return {group: entry.get("hosts", []) for group, entry in listed(home, *more).items()}
 
 
 def test_the_inventory_has_peers_when_it_is_asked_for_them(tmp_path: Path) -> None:
@@ -111,6 +115,29 @@ def test_the_inventory_has_peers_when_it_is_asked_for_them(tmp_path: Path) -> No
     assert three["docker_peers"] == three["kvm_peers"] == ["lab-linux-2"]
     assert three["kvm_hosts"] == two["kvm_hosts"] == ["lab-linux"]
     assert three["lab_nodes"] == [*two["lab_nodes"], "lab-linux-2"]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "arms", "turns"),
+    [
+        ("1", "bare,docker,xen-pvh", True),
+        ("1", '["bare", "docker-in-xen"]', True),
+        # Nobody asked for Xen, or it has a node of its own.
+        ("1", "bare,docker", False),
+        ("1", "", False),
+        ("2", "bare,xen-pvh", False),
+        ("0", "bare,xen-pvh", False),
+    ],
+)
+def test_one_node_takes_turns_where_an_arm_of_xen_is_asked_for(
+    tmp_path: Path, nodes: str, arms: str, turns: bool
+) -> None:
+    asked = {"vcompare_nodes": nodes, "vcompare_arms": json.loads(arms) if "[" in arms else arms}
+    found = listed(tmp_path, "-e", json.dumps(asked))
+    variables = found["_meta"]["hostvars"]["lab-linux"]
+    assert variables.get("xen_shares_host", False) is turns
+    xen = found.get("xen_hosts", {}).get("hosts", [])
+    assert xen == (["lab-linux"] if turns else [] if nodes == "1" else ["lab-xen"])
 
 
 @pytest.mark.parametrize(

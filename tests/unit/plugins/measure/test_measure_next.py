@@ -61,11 +61,12 @@ def test_a_fixed_number_of_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(measure_next, "_open_claims", None)
     bundle = opened(tmp_path)
     assert ask(bundle, 0) == {
-        "changed": False, "go_on": True, "block": 1, "stopped": "", "open": [],
+        "changed": False, "go_on": True, "block": 1, "boot": "linux", "until": 1, "stopped": "", "open": [],
     }  # fmt: skip
     assert ask(bundle, 1)["block"] == 2
     assert ask(bundle, 2) == {
-        "changed": False, "go_on": False, "block": 2, "stopped": "blocks", "open": [],
+        "changed": False, "go_on": False, "block": 2, "boot": "linux", "until": 2, "stopped": "blocks",
+        "open": [],
     }  # fmt: skip
 
 
@@ -170,7 +171,8 @@ def test_a_block_that_was_begun_is_finished_on_all_hosts(
 
 def test_what_was_decided_stays_decided(tmp_path: Path) -> None:
     assert ask(Bundle(tmp_path / "nowhere"), 7, "budget") == {
-        "changed": False, "go_on": False, "block": 7, "stopped": "budget", "open": [],
+        "changed": False, "go_on": False, "block": 7, "boot": "linux", "until": 7, "stopped": "budget",
+        "open": [],
     }  # fmt: skip
 
 

@@ -25,18 +25,23 @@ from pathlib import Path
 from ansible.plugins.action import ActionBase
 from ansible_collections.vcompare.lab.plugins.plugin_utils.bundle import Bundle
 from ansible_collections.vcompare.lab.plugins.module_utils.order import order_of
+from ansible_collections.vcompare.lab.plugins.plugin_utils import turns
 
 class ActionModule(ActionBase):
     TRANSFERS_FILES = False
     def run(self, tmp=None, task_vars=None):
         super().run(tmp, task_vars)
         a, host = self._task.args, task_vars["inventory_hostname"]
-        block, bundle = int(a["block"]), Bundle(Path(a["bundle"]))
+        block, bundle, arms, part = int(a["block"]), Bundle(Path(a["bundle"])), a["arms"], None
+        if boot := a.get("boot"):
+            assert Path(f"booted.{host}").read_text() == boot, "it is booted into the other system"
+            part, arms = {"machine": host, "boot": boot}, [x for x in arms if turns.boot_of(x) == boot]
+            host = turns.part_name(host, boot)
         if bundle.finished(block, host):
             return {"changed": False, "block": block, "skipped": True}
         if f"{block} {host}" == task_vars.get("test_fail_at"):
             return {"failed": True, "msg": "the node went away"}
-        order = order_of(a["arms"], int(a["seed"]), host, block)
+        order = order_of(arms, int(a["seed"]), host, block)
         samples, proofs, raw = [], [], {}
         for place, arm in enumerate(order, start=1):
             text = f"{block} {host} {arm}"
@@ -57,7 +62,7 @@ class ActionModule(ActionBase):
         bundle.append({"run": a["run"], "block": block, "host": host, "order": order,
             "arms": [{"arm": arm, "status": "ok", "reason": None} for arm in order],
             "samples": samples, "proofs": proofs, "raw": raw,
-            "started_at": "2026-11-24T10:15:00.000Z", "host_elapsed_s": 50.0}, 60.0)
+            "started_at": "2026-11-24T10:15:00.000Z", "host_elapsed_s": 50.0}, 60.0, part=part)
         return {"changed": True, "block": block, "blocks": a["blocks"], "host": host}
 """
 
