@@ -197,7 +197,8 @@ def count_blocks(folder: Path, manifest: Manifest) -> int:
     return len(set.intersection(*done.values())) if done else 0
 
 
-def _records(path: Path) -> t.Iterator[dict[str, t.Any]]:
+def _records(path: Path) -> list[dict[str, t.Any]]:
+    records = []
     with open_lines(path) as lines:
         for line in lines:
             try:
@@ -206,4 +207,5 @@ def _records(path: Path) -> t.Iterator[dict[str, t.Any]]:
                 # The report says what is wrong with it; a list of runs has no room for that.
                 continue
             if isinstance(record, dict):
-                yield record
+                records.append(record)
+    return records

@@ -136,7 +136,7 @@ reboot_required:
   type: bool
 """
 
-import os
+import pathlib
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
@@ -162,7 +162,7 @@ def main() -> None:
     account = Account(module.check_mode, params["allow"])
     try:
         if params["scope"] == "user":
-            result = host.release_user(account, os.path.expanduser("~"), params["remote"])
+            result = host.release_user(account, str(pathlib.Path.home()), params["remote"])
         else:
             result = host.release(account, lab_home=params["lab_home"] or "")
     except VcompareError as error:

@@ -3,8 +3,8 @@
 # interrupted in the middle of a group.
 source "$(dirname "${BASH_SOURCE[0]}")/../lab.sh"
 
-readonly vcompare=.venv/bin/vcompare arms=bare,docker,kvm,xen-pvh
-readonly asked=(--nodes 1 --arms "$arms" --profile smoke --scenarios startup,cpu,syscall)
+readonly vcompare=.venv/bin/vcompare arms="bare,docker,kvm,xen-pvh"
+readonly asked=(--nodes 1 --arms "$arms" --profile smoke --scenarios "startup,cpu,syscall")
 checked() { .venv/bin/python tests/e2e/bundle.py --ended "$1" "$2" --proven "$arms" --blocks "$3" && .venv/bin/python tests/turns/bundle.py "$2" "$3"; }
 
 planned() {

@@ -43,10 +43,10 @@ def run_steps(steps: t.Sequence[tuple[str, t.Callable[[], list[T]]]]) -> list[T]
         rich.progress.TextColumn("{task.description}", markup=False),
     )
     console = rich.console.Console(file=sys.stderr, highlight=False)
-    with rich.progress.Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("", total=len(steps))
+    with rich.progress.Progress(*columns, console=console, transient=True) as shown:
+        task = shown.add_task("", total=len(steps))
         for name, work in steps:
-            bar.update(task, description=name)
+            shown.update(task, description=name)
             results += work()
-            bar.advance(task)
+            shown.advance(task)
     return results

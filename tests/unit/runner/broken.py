@@ -46,6 +46,7 @@ def call(*arguments: str, **environment: str) -> Called:
         raise AssertionError(f"vcompare {arguments} is not over after {LIMIT_S} s")
 
     out, err = io.StringIO(), io.StringIO()
+    code: object = None
     before = signal.signal(signal.SIGALRM, too_long)
     signal.alarm(LIMIT_S)
     try:

@@ -27,12 +27,12 @@ XEN_CFG = """\
 #XEN_OVERRIDE_GRUB_DEFAULT=
 #
 if [ "$XEN_OVERRIDE_GRUB_DEFAULT" = "" ]; then
-	XEN_OVERRIDE_GRUB_DEFAULT=1
+    XEN_OVERRIDE_GRUB_DEFAULT=1
 fi
 if [ "$XEN_OVERRIDE_GRUB_DEFAULT" = "1" ]; then
-	GRUB_DEFAULT=$( \
-		printf "$(gettext "%s, with Xen hypervisor")" \
-		"$GRUB_DISTRIBUTOR GNU/Linux")
+    GRUB_DEFAULT=$( \
+        printf "$(gettext "%s, with Xen hypervisor")" \
+        "$GRUB_DISTRIBUTOR GNU/Linux")
 fi
 """
 
