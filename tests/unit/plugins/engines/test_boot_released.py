@@ -199,11 +199,13 @@ def test_a_menu_that_boots_xen_all_the_same_is_named(
 
 
 def test_what_an_administrator_chose_stays(host: Path, xen_package: Path) -> None:
-    xen_package.write_text(f"XEN_OVERRIDE_GRUB_DEFAULT=1\n{XEN_CFG}")
     journal = set_up(host)
+    chosen = f"XEN_OVERRIDE_GRUB_DEFAULT=1\n{XEN_CFG}"
+    xen_package.write_text(chosen)
     account = Account()
     boot.linux_stays_default(journal, account)
     assert account.removed == []
+    assert xen_package.read_text() == chosen
 
 
 def test_settings_that_others_changed_keep_their_menu(host: Path, xen_package: Path) -> None:
