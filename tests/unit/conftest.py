@@ -8,7 +8,14 @@ import re
 import typing as t
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# No test fails because a machine was slow.
+hypothesis.settings.register_profile(
+    "suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("suite")
 
 # What tools/unpack.sh has unpacked. Last, so that the machine's own program is found first.
 UNPACKED = Path(__file__).resolve().parents[2] / ".cache/debian"
