@@ -185,8 +185,8 @@ def test_instances_are_tossed_about(local_arms: Arms) -> None:
     assert {sample["status"] for sample in found.values()} == {"ok"}
     assert found["no_cycle_failed", "minimal"]["value"] == 1
     assert found["nothing_left_over", "minimal"]["value"] == 1
-    assert 0.1 < found["cycles_per_second", "minimal"]["value"] < 100  # type: ignore[operator]
-    assert 0.001 < found["burst_start_time", "minimal"]["value"] < 30  # type: ignore[operator]
+    assert found["cycles_per_second", "minimal"]["value"] > 0  # type: ignore[operator]
+    assert found["burst_start_time", "minimal"]["value"] > 0  # type: ignore[operator]
     assert "3 at once" in evidence_of(result, found["burst_start_time", "minimal"])
 
 
