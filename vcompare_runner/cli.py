@@ -575,6 +575,8 @@ def main(arguments: t.Sequence[str] | None = None) -> t.NoReturn:
 
     Users see messages, never a traceback (but with ``--debug``).
     """
+    if arguments is None:
+        streams.require_utf8()
     os.environ.pop(_DEBUG, None)
     output = streams.prepare()
     code = _run(arguments)

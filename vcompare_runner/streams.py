@@ -32,6 +32,16 @@ class Output(io.FileIO):
         return len(data)
 
 
+def require_utf8() -> None:
+    """Start this process again in Python's UTF-8 mode unless names of files and arguments are UTF-8 already.
+
+    Ansible reads and writes UTF-8 alone. Under another encoding a name that is not ASCII can't be passed to it.
+    """
+    if sys.getfilesystemencoding() != "utf-8":
+        os.environ["PYTHONUTF8"] = "1"
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - ourselves
+
+
 def prepare() -> Output | None:
     """Make standard output and standard error usable, whatever they are.
 

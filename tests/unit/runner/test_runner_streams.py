@@ -149,15 +149,17 @@ def test_an_inventory_of_any_language_is_read_in_every_locale(
     tmp_path: Path, encoding: str
 ) -> None:
     inventory = tmp_path / f"{UMLAUT}.yml"
-    inventory.write_text(f"all: {{children: {{bare_hosts: {{hosts: {{{UMLAUT}: }}}}}}}}\n")
+    hosts = f"{{{UMLAUT}: {{ansible_connection: local}}}}"
+    inventory.write_text(f"all: {{children: {{bare_hosts: {{hosts: {hosts}}}}}}}\n")
     done = shell(
         f"{VCOMPARE} compare --dry-run --arms bare -i {inventory}",
         VCOMPARE_HOME=str(tmp_path / "home"),
         **ENCODINGS[encoding],
     )
-    assert done.returncode == 0, done
+    # Whether this machine may carry a run is not asked here: its plan was made to the end.
+    assert done.returncode in (0, 2), done
     assert is_quiet(done)
-    assert "bare" in done.stdout
+    assert "nothing was changed on any server" in done.stdout
 
 
 def in_namespace(mounts: str, command: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -259,7 +261,9 @@ def test_a_bundle_that_another_user_closed_is_named(anyone: Path) -> None:
     for part in ("manifest.json", "blocks.jsonl", "proofs.jsonl", "samples.jsonl", "facts"):
         mode = (bundle / part).stat().st_mode
         (bundle / part).chmod(0)
-        done = as_stranger(f"{VCOMPARE} report {bundle} --output {anyone}", HOME=str(anyone))
+        done = as_stranger(
+            f"{VCOMPARE} report {bundle} --output {anyone}", VCOMPARE_HOME=str(anyone)
+        )
         assert done.returncode == 2, (part, done)
         assert part in done.stderr
         assert "Permission denied" in done.stderr
