@@ -91,8 +91,12 @@ def test_what_an_instance_costs(local_arms: Arms, monkeypatch: pytest.MonkeyPatc
     assert "redis" in evidence_of(result, processes)
     assert found["process_memory", "minimal"]["value"] > 1  # type: ignore[operator]
     # A redis that nobody asks looks around ten times a second.
-    assert 1e-5 < found["idle_cpu", "minimal"]["value"] < 1  # type: ignore[operator]
-    assert "redis" in evidence_of(result, found["idle_cpu", "minimal"])
+    idle = found["idle_cpu", "minimal"]
+    assert idle["value"] > 1e-5  # type: ignore[operator]
+    # By itself: what other tests start in the meantime counts as new processes as well.
+    shown = re.search(r" in ([\d.]+) s: .*redis[^(]*\(\d+\) ([\d.]+) ms", evidence_of(result, idle))
+    assert shown
+    assert 0 < float(shown[2]) / 1000 < float(shown[1]) / 2
     size = os.lstat(local_arms["docker"].files("")[0]).st_blocks / 2
     assert found["disk", "minimal"]["value"] == size
 
