@@ -9,4 +9,4 @@ if cmp -s <(/usr/bin/python3 -VV) <(.venv/bin/python -VV); then
     find /usr/lib/python3/dist-packages -maxdepth 1 -name 'libvirt*' -type f -exec ln -st "$binding" {} +
 fi
 VCOMPARE_TEST_SHOW=1 PYTHONPATH=$binding check "pytest" \
-    pytest -q -p no:cacheprovider --numprocesses "$(nproc)" --dist loadfile tests/unit
+    pytest -q -p no:cacheprovider --durations=50 --numprocesses "$(nproc)" --dist loadfile tests/unit
