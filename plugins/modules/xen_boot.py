@@ -45,6 +45,12 @@ options:
         are installed.
     type: bool
     default: false
+  keep_default:
+    description:
+      - Only ensure that Xen's packages leave the default entry of the boot menu as it is. To be run before they are
+        installed; where they are, nothing is changed.
+    type: bool
+    default: false
   shares:
     description:
       - The host takes turns between plain Linux and Xen. The boot entry is written, its default stays plain Linux, and
@@ -138,6 +144,7 @@ entry:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vcompare.lab.plugins.module_utils.engines import xen_packages
 from ansible_collections.vcompare.lab.plugins.module_utils.engines.turns import SharedBoot
 from ansible_collections.vcompare.lab.plugins.module_utils.engines.xen_boot import Wanted, XenBoot
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
@@ -148,6 +155,7 @@ _OPTIONS = {
     "dom0_options": {"type": "str", "default": ""},
     "verify": {"type": "bool", "default": False},
     "preflight": {"type": "bool", "default": False},
+    "keep_default": {"type": "bool", "default": False},
     "shares": {"type": "bool", "default": False},
     "turn": {"type": "str", "choices": ["linux", "xen"]},
     "allow": {
@@ -171,6 +179,8 @@ def main() -> None:
     try:
         if params["preflight"]:
             module.exit_json(**boot.preflight())
+        if params["keep_default"]:
+            module.exit_json(changed=xen_packages.keep_default(boot.journal, module.check_mode))
         if isinstance(boot, SharedBoot) and params["turn"]:
             module.exit_json(**boot.turn(params["turn"]))
         result = boot.prepare() if isinstance(boot, SharedBoot) else boot.converge()

@@ -231,14 +231,14 @@ class XenBoot:
         # The menu is written by update-grub: taking our file away and running that again undoes it.
         self.journal.note(GRUB_MENU, grub.CFG, {})
         os.makedirs(os.path.dirname(SETTINGS), exist_ok=True)
-        _replace(SETTINGS, wanted)
+        replace(SETTINGS, wanted)
         try:
             command.run(["update-grub"], "writing the boot menu", timeout_s=900)
             self._read_back()
         except VcompareError:
             # A half-made change must not look like a finished one to the next run.
             if there:
-                _replace(SETTINGS, there + "\n")
+                replace(SETTINGS, there + "\n")
             else:
                 os.unlink(SETTINGS)
             command.run(["update-grub"], "writing the old boot menu again", timeout_s=900)
@@ -294,7 +294,8 @@ def _daemons_missing() -> bool:
     return _read("/sys/hypervisor/type") == "xen" and not os.path.exists("/proc/xen/capabilities")
 
 
-def _replace(path: str, text: str) -> None:
+def replace(path: str, text: str) -> None:
+    """Write a file whole or not at all."""
     with open(path + ".partial", "w", encoding="utf-8") as file:
         file.write(text)
     os.replace(path + ".partial", path)

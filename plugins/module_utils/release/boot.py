@@ -15,6 +15,10 @@ from ansible_collections.vcompare.lab.plugins.module_utils.engines import (
     packages,
     xen_boot,
 )
+from ansible_collections.vcompare.lab.plugins.module_utils.engines.xen_packages import (
+    OVERRIDE,
+    XEN_SETTINGS,
+)
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
 from ansible_collections.vcompare.lab.plugins.module_utils.host_journal import (
     FILE,
@@ -34,9 +38,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.release.account impor
 )
 
 # Debian's settings for update-grub, which make Xen the default unless they are told not to.
-XEN_SETTINGS = "/etc/default/grub.d/xen.cfg"
 _XEN_PACKAGE = "xen-hypervisor-common"
-_OVERRIDE = "XEN_OVERRIDE_GRUB_DEFAULT"
 _HYPERVISOR = Path("/sys/hypervisor/type")
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _DEFAULT = re.compile(r'^\s*set default="([^"]*)"', re.MULTILINE)
@@ -98,7 +100,7 @@ def linux_stays_default(journal: HostJournal, account: Account, path: str = XEN_
         return
     if _decided(path):
         return
-    text = f"# vcompare.lab: Linux was the default before {_XEN_PACKAGE} was installed.\n{_OVERRIDE}=0\n"
+    text = f"# vcompare.lab: Linux was the default before {_XEN_PACKAGE} was installed.\n{OVERRIDE}=0\n"
     after = text.encode() + found.content
     account.changes(path, found.content, after)
     like = {"mode": 0o644, "uid": 0, "gid": 0}
@@ -109,9 +111,7 @@ def _decided(path: str) -> bool:
     """Whether somebody has said which of the two is the default; Debian's own words are inside of a condition."""
     others = [grub.DEFAULTS, path, *glob.glob(f"{os.path.dirname(path)}/*.cfg")]
     texts = [files.look(other).content or b"" for other in others if other != xen_boot.SETTINGS]
-    return any(
-        re.search(rb"^" + _OVERRIDE.encode() + rb"=\S", text, re.MULTILINE) for text in texts
-    )
+    return any(re.search(rb"^" + OVERRIDE.encode() + rb"=\S", text, re.MULTILINE) for text in texts)
 
 
 def _write_menu() -> None:
@@ -128,7 +128,7 @@ def _read_back(entry: Entry, journal: HostJournal, account: Account) -> None:
             GRUB_MENU,
             entry.name,
             f"its default is still Xen ({xen})",
-            f"Set {_OVERRIDE}=0 in {XEN_SETTINGS} and GRUB_DEFAULT in {grub.DEFAULTS}, then run update-grub.",
+            f"Set {OVERRIDE}=0 in {XEN_SETTINGS} and GRUB_DEFAULT in {grub.DEFAULTS}, then run update-grub.",
         )
         return
     journal.undone(entry)

@@ -20,6 +20,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.engines import (
     grub_default,
     turns,
     xen_boot,
+    xen_packages,
 )
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
 
@@ -253,3 +254,50 @@ def test_update_grub_keeps_the_host_s_default_and_forgets_a_one_time_entry(
     assert "dom0_mem=1024M,max:1024M" in entry.hypervisor
     chosen = grub_default.default_leaf(text, {"saved_entry": entry.path})
     assert chosen.xen is (default == "saved")
+
+
+# As Debian's xen-hypervisor-common has it, in short: an untranslated title, and only where no one has decided.
+XEN_PACKAGE = """\
+if [ "$XEN_OVERRIDE_GRUB_DEFAULT" = "" ]; then
+        XEN_OVERRIDE_GRUB_DEFAULT=1
+fi
+if [ "$XEN_OVERRIDE_GRUB_DEFAULT" = "1" ]; then
+        GRUB_DEFAULT="Debian GNU/Linux, with Xen hypervisor"
+fi
+"""
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_the_default_entry_is_kept_while_xen_s_package_is_installed(
+    host: Path, monkeypatch: pytest.MonkeyPatch, kept: bool
+) -> None:
+    (host / "etc/default/grub").write_text(PLAIN)
+    journal = xen_boot.HostJournal(str(host / "state/journal"))
+    package = host / "etc/default/grub.d/xen.cfg"
+    monkeypatch.setattr(xen_packages, "XEN_SETTINGS", str(package))
+    if kept:
+        assert xen_packages.keep_default(journal, check_mode=True)
+        assert not Path(xen_boot.SETTINGS).exists()
+        assert xen_packages.keep_default(journal, check_mode=False)
+        assert not xen_packages.keep_default(journal, check_mode=False)
+        assert [entry.before for entry in journal.entries()] == [{"there": False}]
+    package.write_text(XEN_PACKAGE)
+    run("update-grub")
+    menu = Path(grub.CFG).read_text()
+    assert ('set default="0"' in menu) is kept
+    # Ours take its place, and say more.
+    boot = settings(host, 1024)
+    assert "GRUB_DEFAULT=saved" in Path(xen_boot.SETTINGS).read_text()
+    assert "file" in {entry.kind for entry in boot.journal.entries()}
+
+
+def test_a_host_with_xen_s_packages_keeps_its_own_settings(
+    host: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = xen_boot.HostJournal(str(host / "state/journal"))
+    package = host / "etc/default/grub.d/xen.cfg"
+    package.write_text(XEN_PACKAGE)
+    monkeypatch.setattr(xen_packages, "XEN_SETTINGS", str(package))
+    assert not xen_packages.keep_default(journal, check_mode=False)
+    assert not Path(xen_boot.SETTINGS).exists()
+    assert not journal.entries()
