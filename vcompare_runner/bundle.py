@@ -187,7 +187,7 @@ class HostFacts(_Model):
     kernel: str | None = None
     cpu_model: str | None = None
     cpu_count: edges.Whole | None = None
-    memory_mib: edges.Number | None = None
+    memory_mib: edges.Whole | None = None
     substrate: Substrate | None = None
     clocksource: str | None = None
     mitigations: str | dict[str, str] | None = None

@@ -577,7 +577,6 @@ def main(arguments: t.Sequence[str] | None = None) -> t.NoReturn:
     """
     if arguments is None:
         streams.require_utf8()
-    os.environ.pop(_DEBUG, None)
     output = streams.prepare()
     code = _run(arguments)
     if output is not None:
@@ -590,6 +589,7 @@ def main(arguments: t.Sequence[str] | None = None) -> t.NoReturn:
 
 
 def _run(arguments: t.Sequence[str] | None) -> int:
+    os.environ.pop(_DEBUG, None)
     try:
         code = app(args=arguments, prog_name="vcompare", standalone_mode=False)
         return code if isinstance(code, int) else EXIT_OK

@@ -35,6 +35,8 @@ DECIDED: t.Mapping[str, str] = {
     # Ansible needs UTF-8, and tools on localhost are read in English.
     "LC_ALL": "C.UTF-8",
     "LANGUAGE": "",
+    "PYTHONUTF8": "1",
+    "PYTHONIOENCODING": "utf-8",
     # What a playbook means: all of its tasks, in its order, with its variables.
     "ANSIBLE_STRATEGY": "ansible.builtin.linear",
     "ANSIBLE_RUN_TAGS": "all",
