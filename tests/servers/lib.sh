@@ -41,6 +41,13 @@ on() {
     printf '%b\n' "${answer%% (stderr) *}"
 }
 
+# by_ssh SERVER COMMAND...: as its user, through the jump host and without Ansible, as a person does.
+by_ssh() {
+    local words
+    read -ra words < <(sed -n "s/^$1 ansible_host=\([^ ]*\) ansible_port=\([0-9]*\).*/\1 \2/p" "$SERVERS_INVENTORY")
+    ssh -F "$SERVERS_FOLDER/ssh_config" -o ProxyJump=jump -o ServerAliveInterval=30 -p "${words[1]}" "ops@${words[0]}" "${@:2}" </dev/null
+}
+
 qmp() { python tests/servers/qmp.py "$SERVERS_FOLDER/$1.qmp" "${@:2}" >/dev/null; }
 
 # vc ARGUMENTS...: vcompare, whose output is shown and kept in $SERVERS_FOLDER/said; its exit code in $SERVERS_FOLDER/code.

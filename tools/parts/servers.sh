@@ -22,3 +22,4 @@ servers "two plain servers, five arms, and their release" whole plain-12 plain-1
 servers "a server in use: Docker CE, a container of others, /boot on LVM" site site-12
 servers "what goes wrong at servers" faults plain-12 plain-13
 servers "a server that others manage" managed plain-12
+servers "a new machine: cloned, set up, and itself compared" clone plain-12
