@@ -28,7 +28,9 @@ from vcompare_runner.conditions import (
 )
 from vcompare_runner.errors import BundleError
 from vcompare_runner.lines import BROKEN_REMEDY, cut_off_text, is_cut_off
-from vcompare_runner.samples import SampleTable, read_samples
+
+if t.TYPE_CHECKING:
+    from vcompare_runner.samples import SampleTable
 
 SCHEMA = 1
 
@@ -479,6 +481,9 @@ def _load(folder: Path, manifest: Manifest) -> Bundle:
         blocks,
         notes,
     )
+    # With numpy, which takes half of the time in which a command starts.
+    from vcompare_runner.samples import read_samples
+
     samples, findings = read_samples(folder / "samples.jsonl")
     notes += [Note("cut-off-line", text) for text in findings]
     integrity.check_raw(folder, checked, samples.evidence_keys())

@@ -18,8 +18,7 @@ from vcompare_runner.errors import (
     EXIT_USAGE,
     VcompareError,
 )
-from vcompare_runner.names import ARMS
-from vcompare_runner.plan import DEFAULT_LAB, DEFAULT_PROFILE
+from vcompare_runner.names import ARMS, DEFAULT_LAB, DEFAULT_PROFILE
 from vcompare_runner.terminal import say, show_error, warn
 
 EXIT_CODES = """\b

@@ -29,6 +29,7 @@ from vcompare_runner.errors import (
 from vcompare_runner.events import RunState
 from vcompare_runner.interrupt import Interrupt
 from vcompare_runner.inventory import Inventory, list_inventory, read_inventory
+from vcompare_runner.names import DEFAULT_LAB, DEFAULT_PROFILE
 from vcompare_runner.progress import at_least, duration, make_progress
 from vcompare_runner.project import Project, find_project
 from vcompare_runner.terminal import say, show_error, show_table, warn
@@ -148,8 +149,8 @@ def _plan_servers(
 def _new_request(options: CompareOptions, run: str) -> plans.Request:
     return plans.new_request(
         run=run,
-        lab=options.lab or plans.DEFAULT_LAB,
-        profile=options.profile or plans.DEFAULT_PROFILE,
+        lab=options.lab or DEFAULT_LAB,
+        profile=options.profile or DEFAULT_PROFILE,
         seed=options.seed,
         arms=options.arms,
         scenarios=options.scenarios,
@@ -351,7 +352,7 @@ def _say_interrupted(outcome: Outcome, request: plans.Request) -> None:
         "measured again"
     )
     warn("  the lab's machines may still be running")
-    lab = f" --lab {request.lab}" if request.lab != plans.DEFAULT_LAB else ""
+    lab = f" --lab {request.lab}" if request.lab != DEFAULT_LAB else ""
     warn(f"  see what there is:  vcompare lab status{lab}")
     warn(f"  go on:              vcompare compare --resume {request.run}")
     warn(f"  take the lab away:  vcompare lab down{lab}")
@@ -627,7 +628,7 @@ _DOCTOR_TASK = "lab: doctor"
 def lab_doctor(fix: bool, as_json: bool, inventory: Path | None) -> int:
     """Show what is wrong with the lab server and the labs of the home; 1 where a problem is left."""
     outcome, code, servers = lab_play(
-        "lab_doctor.yml", plans.DEFAULT_LAB, None, inventory, vcompare_fix=fix
+        "lab_doctor.yml", DEFAULT_LAB, None, inventory, vcompare_fix=fix
     )
     if code is not None:
         return code

@@ -6,6 +6,9 @@ from __future__ import annotations
 import difflib
 import typing as t
 
+DEFAULT_LAB = "default"
+DEFAULT_PROFILE = "quick"
+
 BARE = "bare"
 # Bare once more in each block: what differs between the two is noise (A/A). It is measured wherever
 # bare is, and compared with nothing else: no technology, so it is not among ARMS.

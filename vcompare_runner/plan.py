@@ -24,6 +24,7 @@ from vcompare_runner.names import (
     ALLOWED,
     ARMS,
     BARE,
+    DEFAULT_LAB,
     EXPERIMENTS,
     NODES,
     PLANTED,
@@ -33,8 +34,6 @@ from vcompare_runner.names import (
 from vcompare_runner.project import Project
 
 LAB_NAME = re.compile(r"[a-z][a-z0-9-]{0,19}")
-DEFAULT_LAB = "default"
-DEFAULT_PROFILE = "quick"
 # Beside the logs: it belongs to this controller, not to the record of the run.
 REQUEST_FILE = Path("events", "request.json")
 
