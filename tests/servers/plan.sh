@@ -12,10 +12,10 @@ servers_state() {
 
 # plan_shown ARMS WORD...: the plan of each server is shown, its text has the words, and nothing was changed.
 plan_shown() {
-    local arms=$1 before word
+    local asked=$1 before word
     shift
     before=$(servers_state)
-    vcompare compare --dry-run -i "$SERVERS_INVENTORY" --arms "$arms" >"$SERVERS_FOLDER/plan.txt" 2>"$SERVERS_FOLDER/plan.err" ||
+    vcompare compare --dry-run -i "$SERVERS_INVENTORY" --arms "$asked" >"$SERVERS_FOLDER/plan.txt" 2>"$SERVERS_FOLDER/plan.err" ||
         { cat "$SERVERS_FOLDER/plan.txt" "$SERVERS_FOLDER/plan.err" >&2; return 1; }
     for word in "$@"; do
         grep -q -- "$word" "$SERVERS_FOLDER/plan.txt" || { echo "no '$word' in the plan" >&2; return 1; }
