@@ -85,20 +85,21 @@ class Apt:
     @contextlib.contextmanager
     def preview(self) -> t.Iterator[Apt]:
         """Yield an apt for plans that writes nothing of this host, with lists as `refresh` would fetch them."""
-        # apt would keep what it computed of its lists, and the last problem that it solved.
-        options = [
-            *self._more,
-            "Dir::Cache::pkgcache=",
-            "Dir::Cache::srcpkgcache=",
-            "Dir::Log::Planner=/dev/null",
-        ]
-        if self._fresh():
-            yield Apt(self.root, options)
-            return
         with tempfile.TemporaryDirectory(prefix="vcompare-apt-") as folder:
-            # Read by the user _apt; what did not change is not fetched again.
+            # Read by the user _apt.
             os.chmod(folder, 0o755)  # noqa: S103
+            options = [
+                *self._more,
+                # What apt computes of its lists takes half a minute on a slow host: once for all plans.
+                f"Dir::Cache::pkgcache={folder}/pkgcache.bin",
+                "Dir::Cache::srcpkgcache=",
+                "Dir::Log::Planner=/dev/null",
+            ]
+            if self._fresh():
+                yield Apt(self.root, options)
+                return
             lists = os.path.join(folder, "lists")
+            # What did not change is not fetched again.
             if os.path.isdir(self._lists):
                 shutil.copytree(
                     self._lists, lists, ignore=shutil.ignore_patterns("lock", "partial")

@@ -15,6 +15,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.host_journal import H
 
 # Of Debian's package.
 XEN_SETTINGS = "/etc/default/grub.d/xen.cfg"
+_DOM0 = "/proc/xen/capabilities"
 OVERRIDE = "XEN_OVERRIDE_GRUB_DEFAULT"
 _TEXT = f"# Managed by vcompare.lab (role xen_host).\n{OVERRIDE}=0\n"
 
@@ -24,7 +25,8 @@ def keep_default(journal: HostJournal, check_mode: bool) -> bool:
 
     :returns: whether something was changed, or would be.
     """
-    if any(map(os.path.lexists, (xen_boot.SETTINGS, XEN_SETTINGS))):
+    # A dom0, whoever set it up, keeps its menu.
+    if any(map(os.path.lexists, (xen_boot.SETTINGS, XEN_SETTINGS, _DOM0))):
         return False
     if not check_mode:
         journal.directory(os.path.dirname(xen_boot.SETTINGS))
