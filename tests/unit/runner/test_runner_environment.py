@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import sys
-import time
 from pathlib import Path
 
 import pexpect
@@ -145,14 +144,14 @@ def test_nothing_waits_for_a_person(checkout: Checkout, tmp_path: Path, terminal
     shutil.copytree(checkout.root, copy)
     (copy / "playbooks" / "lab_down.yml").write_text(PROMPTS.format(python=sys.executable))
     other = Checkout(copy)
-    begun = time.monotonic()
+    # One that waits for a person never ends, and `run` ends it with an error.
     if terminal:
         said, code = pexpect.run(
             " ".join(other.command("lab", "down")),
             cwd=str(tmp_path),
             env=other.environment(tmp_path / "home", TERM="dumb"),
             withexitstatus=True,
-            timeout=60,
+            timeout=120,
         )
         text = said.decode()
     else:
@@ -160,7 +159,6 @@ def test_nothing_waits_for_a_person(checkout: Checkout, tmp_path: Path, terminal
         text, code = made.stderr, made.returncode
     assert code == 1, text
     assert "No such device or address" in text
-    assert time.monotonic() - begun < 45
 
 
 def test_a_password_for_sudo_is_said_to_belong_into_a_vault(
@@ -175,12 +173,13 @@ def test_a_password_for_sudo_is_said_to_belong_into_a_vault(
     )
     sudo.chmod(0o755)
     playbook = checkout.root / "playbooks" / "lab_doctor.yml"
+    kept = playbook.read_bytes()
     playbook.write_text(
         '- name: "check: become"\n  hosts: localhost\n  gather_facts: false\n  become: true\n'
         "  become_user: nobody\n  vars: {ansible_become_exe: \"{{ lookup('env', 'TEST_SUDO') | quote }}\"}\n"
         "  tasks: [{name: become, ansible.builtin.command: id}]\n"
     )
-    begun = time.monotonic()
+    # One that waits for a person never ends, and `run` ends it with an error.
     made = checkout.run(
         tmp_path / "home",
         "lab",
@@ -188,10 +187,10 @@ def test_a_password_for_sudo_is_said_to_belong_into_a_vault(
         TEST_SUDO=str(sudo),
         ANSIBLE_BECOME_ASK_PASS="True",  # noqa: S106 - a setting
     )
+    playbook.write_bytes(kept)
     assert made.returncode == 1, made.stderr
     assert "task 'become' failed" in made.stderr
     assert "put ansible_become_password (or ansible_password) into a vault file" in made.stderr
-    assert time.monotonic() - begun < 45
 
 
 @pytest.mark.parametrize("source", ["prompt", "mine@prompt", "a@/file,b@prompt_ask_vault_pass"])
