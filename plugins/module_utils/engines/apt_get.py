@@ -22,6 +22,8 @@ _INSTALL = re.compile(r"^Inst (\S+) (?:\[([^\]]*)\] )?\((\S+)")
 _REMOVE = re.compile(r"^(?:Remv|Purg) (\S+)(?: \[([^\]]*)\])?")
 # --print-uris: 'URI' name_version_architecture.deb bytes digest.
 _URI = re.compile(r"^'[^']*' ([^_\s]+)_\S* ([0-9]+)")
+# Descriptions in other languages are a third of what `update` fetches and reads. Those that are there already are kept.
+_LEAN = ("Acquire::Languages=none", "APT::Get::List-Cleanup=false")
 _QUIET = {
     "DEBIAN_FRONTEND": "noninteractive",
     "APT_LISTCHANGES_FRONTEND": "none",
@@ -54,7 +56,7 @@ class Apt:
         self.root = root
         self._more = tuple(options)
         own = (f"Dir={root}", f"Dpkg::Options::=--root={root}") if root else ()
-        self._options = [word for option in (*own, *options) for word in ("-o", option)]
+        self._options = [word for option in (*own, *_LEAN, *options) for word in ("-o", option)]
         self._lists = f"{root}/var/lib/apt/lists"
 
     def available(self) -> bool:

@@ -291,6 +291,17 @@ def test_a_check_writes_nothing_and_has_the_lists_that_the_run_would_fetch(
     assert steps_of(system.ensure(DOCKER)) == steps_of(planned)
 
 
+def test_descriptions_that_the_host_has_are_kept_when_lists_are_fetched(system: System) -> None:
+    folder = system.root / "var/lib/apt/lists"
+    theirs = folder / "deb.example.org_dists_stable_main_i18n_Translation-en"
+    theirs.write_text("theirs\n")
+    for path in (*folder.rglob("*"), folder):
+        os.utime(path, (1e9, 1e9))
+    system.ensure(DOCKER)
+    assert theirs.read_text() == "theirs\n"
+    assert max(path.stat().st_mtime for path in folder.iterdir()) > 1e9
+
+
 def test_services_that_packages_start_are_planned_and_then_seen(system: System) -> None:
     need = dataclasses.replace(DOCKER, services=("docker.service", "containerd.service"))
     state = {"docker.service": False, "containerd.service": True}
