@@ -37,9 +37,10 @@ def require_utf8() -> None:
 
     Ansible reads and writes UTF-8 alone. Under another encoding a name that is not ASCII can't be passed to it.
     """
-    if sys.getfilesystemencoding() != "utf-8":
-        os.environ["PYTHONUTF8"] = "1"
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - ourselves
+    # Once: were that not to help, it would start again for ever.
+    if sys.getfilesystemencoding() != "utf-8" and "utf8" not in sys.orig_argv:
+        arguments = [sys.executable, "-X", "utf8", *sys.orig_argv[1:]]
+        os.execv(sys.executable, arguments)  # noqa: S606 - ourselves
 
 
 def prepare() -> Output | None:

@@ -2,9 +2,8 @@
 # GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Booting a host into Xen, and proving that it did.
 
-The way in is a one-time entry (``grub-reboot``): a Xen that doesn't come up costs one power cycle, and the host
-is back in its old system. Where GRUB can't do that, the host is refused. Only once the host is seen
-to be dom0 does Xen become the default.
+The way in is a one-time entry (``grub-reboot``): a Xen that doesn't come up costs one power cycle, and the host is
+back in its old system. Where GRUB can't do that, the host is refused. Once it is seen as dom0, Xen becomes its default.
 """
 
 from __future__ import annotations

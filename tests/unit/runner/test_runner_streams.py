@@ -162,6 +162,13 @@ def test_an_inventory_of_any_language_is_read_in_every_locale(
     assert "nothing was changed on any server" in done.stdout
 
 
+def test_an_encoding_that_an_option_asks_for_does_not_start_it_for_ever() -> None:
+    command = VCOMPARE.replace(" -m", " -X utf8=0 -m")
+    done = shell(f"{command} --version", LC_ALL="C", PYTHONCOERCECLOCALE="0")
+    assert done.returncode == 0, done
+    assert done.stdout.startswith("vcompare")
+
+
 def in_namespace(mounts: str, command: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a command where mounts of our own are seen by it alone."""
     user = "" if os.geteuid() == 0 else "--map-root-user"

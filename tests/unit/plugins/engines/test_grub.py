@@ -258,10 +258,7 @@ def test_update_grub_keeps_the_host_s_default_and_forgets_a_one_time_entry(
 
 # As Debian's xen-hypervisor-common has it, in short: an untranslated title, and only where no one has decided.
 XEN_PACKAGE = """\
-if [ "$XEN_OVERRIDE_GRUB_DEFAULT" = "" ]; then
-        XEN_OVERRIDE_GRUB_DEFAULT=1
-fi
-if [ "$XEN_OVERRIDE_GRUB_DEFAULT" = "1" ]; then
+if [ "${XEN_OVERRIDE_GRUB_DEFAULT:-1}" = "1" ]; then
         GRUB_DEFAULT="Debian GNU/Linux, with Xen hypervisor"
 fi
 """
