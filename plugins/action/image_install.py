@@ -31,6 +31,13 @@ _SPEC: dict[str, t.Any] = {
 _RETRY_AFTER_S = (2, 5, 15)
 # In the home of the user that Ansible connects as, who may write there without becoming root.
 _INCOMING = ".cache/vcompare/incoming"
+# Says that ~/.cache is ours, too; release (module_utils/release/state.py) reads it where a transfer did not end.
+_CREATED = ".cache/vcompare/created-parent"
+_CLEAN_UP = f"""
+rm -rf {{folder}}
+cd "$HOME" && rmdir {_INCOMING} || exit 0
+if [ -e {_CREATED} ]; then rm {_CREATED}; rmdir .cache/vcompare && rmdir .cache; else rmdir .cache/vcompare; fi
+"""
 
 
 class ActionModule(ActionBase):
@@ -66,7 +73,7 @@ class ActionModule(ActionBase):
         )
         result = self._module({**args, "source": folder}, task_vars)
         # Also after a failure of a digest: what was sent is not to be trusted then.
-        self._shell(f"rm -rf {shlex.quote(folder)}")
+        self._shell(_CLEAN_UP.format(folder=shlex.quote(folder)))
         return {**result, "sent_bytes": sent}
 
     def _module(self, args: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
@@ -80,7 +87,8 @@ class ActionModule(ActionBase):
     ) -> tuple[str, dict[str, str]]:
         """Make the folder for parts on the host; return it, and the digests of the parts that are there."""
         script = (
-            f'umask 077; folder="$HOME/{_INCOMING}/{name}"; mkdir -p "$folder" && cd "$folder" && pwd -P '
+            f'umask 077; folder="$HOME/{_INCOMING}/{name}"; there=; [ ! -e "$HOME/.cache" ] || there=yes; '
+            f'mkdir -p "$folder" && {{ [ "$there" ] || : >"$HOME/{_CREATED}"; }} && cd "$folder" && pwd -P '
             "&& { sha256sum part-* 2>/dev/null || true; }"
         )
         lines = self._shell(script).splitlines()

@@ -16,6 +16,8 @@ from ansible_collections.vcompare.lab.plugins.module_utils.release.account impor
 
 # In the home folder of the connecting user: parts of an image on their way; what a machine that builds images keeps.
 _CACHE = ".cache/vcompare"
+# In it where the folder above is ours as well; see the action image_install.
+_CREATED = "created-parent"
 _HOME = ".local/share/vcompare"
 _REBUILT = ("images", "packages", "fetched")
 
@@ -102,7 +104,10 @@ def user(account: Account, home: str, remote: bool) -> None:
 
     :param remote: whether the host is another machine than the controller, whose home has the runs.
     """
-    paths = [os.path.join(home, _CACHE)]
+    cache = Path(home, _CACHE)
+    if cache.is_dir():
+        account.remove("folder", str(cache), functools.partial(_remove_cache, cache))
+    paths = []
     kept = os.path.join(home, _HOME)
     if remote and not os.path.isdir(os.path.join(kept, "labs")):
         paths += [os.path.join(kept, name) for name in _REBUILT]
@@ -110,3 +115,10 @@ def user(account: Account, home: str, remote: bool) -> None:
         account.remove("folder", path, functools.partial(_remove, Path(path)))
     if remote and os.path.isdir(kept) and not os.listdir(kept):
         account.remove("folder", kept, lambda: os.rmdir(kept))
+
+
+def _remove_cache(cache: Path) -> None:
+    created = (cache / _CREATED).exists()
+    _remove(cache)
+    if created and not os.listdir(cache.parent):
+        cache.parent.rmdir()

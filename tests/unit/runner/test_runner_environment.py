@@ -172,22 +172,21 @@ def test_a_password_for_sudo_is_said_to_belong_into_a_vault(
         'echo "sudo: a password is required" >&2; exit 1\n'
     )
     sudo.chmod(0o755)
-    playbook = checkout.root / "playbooks" / "lab_doctor.yml"
-    kept = playbook.read_bytes()
-    playbook.write_text(
+    copy = tmp_path / "checkout"
+    shutil.copytree(checkout.root, copy)
+    (copy / "playbooks" / "lab_doctor.yml").write_text(
         '- name: "check: become"\n  hosts: localhost\n  gather_facts: false\n  become: true\n'
         "  become_user: nobody\n  vars: {ansible_become_exe: \"{{ lookup('env', 'TEST_SUDO') | quote }}\"}\n"
         "  tasks: [{name: become, ansible.builtin.command: id}]\n"
     )
     # One that waits for a person never ends, and `run` ends it with an error.
-    made = checkout.run(
+    made = Checkout(copy).run(
         tmp_path / "home",
         "lab",
         "doctor",
         TEST_SUDO=str(sudo),
         ANSIBLE_BECOME_ASK_PASS="True",  # noqa: S106 - a setting
     )
-    playbook.write_bytes(kept)
     assert made.returncode == 1, made.stderr
     assert "task 'become' failed" in made.stderr
     assert "put ansible_become_password (or ansible_password) into a vault file" in made.stderr

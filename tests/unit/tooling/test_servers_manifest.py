@@ -67,6 +67,14 @@ def test_what_a_named_package_brings_is_no_difference() -> None:
     assert manifest.compare(BEFORE, after(**NAMED), ["docker.io"]) == []
 
 
+def test_what_the_script_of_a_package_makes_needs_its_name() -> None:
+    there = after(
+        packages={"containerd": "1.6 ii "},
+        files={"/etc/cni/net.d": "40755 0 0", "/etc/networks": "e"},
+    )
+    assert manifest.compare(BEFORE, there, ["containerd"]) == ["/etc/networks is new"]
+
+
 def test_the_same_without_the_name_is_a_difference() -> None:
     found = " ".join(manifest.compare(BEFORE, after(**NAMED), []))
     assert "package docker.io was not named" in found

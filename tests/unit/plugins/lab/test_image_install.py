@@ -238,9 +238,17 @@ def test_an_image_travels_once_and_goes_on_where_it_stopped(
     assert first["sent_bytes"] == parts[0]["bytes"]
     assert "MB of the image are there already" in first["output"]
     assert (target / "rootfs.ext4").read_bytes() == (image / "rootfs.ext4").read_bytes()
-    assert not incoming.exists()
+    # The folder was there before.
+    assert list(server.home.iterdir()) == [server.home / ".cache"]
+    assert list((server.home / ".cache").iterdir()) == []
     second = server.install(arguments)
     assert (second["changed"], second["sent_bytes"]) == (False, 0)
+
+
+def test_a_home_folder_is_as_before(image: Path, tmp_path: Path, server: Server) -> None:
+    before = {path.name for path in server.home.iterdir()}
+    assert server.install(request(image, tmp_path / "host" / "1"))["changed"]
+    assert {path.name for path in server.home.iterdir()} == before
 
 
 @pytest.mark.parametrize("failures", [1, 99])

@@ -225,6 +225,23 @@ def test_a_home_folder_keeps_runs_and_what_a_lab_needs(
     assert again.removed == []
 
 
+@pytest.mark.parametrize(
+    ("created", "other", "left"),
+    [(True, False, False), (True, True, True), (False, False, True)],
+)
+def test_the_folder_above_goes_where_it_is_ours_and_empty(
+    tmp_path: Path, created: bool, other: bool, left: bool
+) -> None:
+    (tmp_path / ".cache/vcompare/incoming").mkdir(parents=True)
+    if created:
+        (tmp_path / ".cache/vcompare/created-parent").touch()
+    if other:
+        (tmp_path / ".cache/other").mkdir()
+    state.user(Account(), str(tmp_path), remote=True)
+    assert (tmp_path / ".cache").exists() == left
+    assert not (tmp_path / ".cache/vcompare").exists()
+
+
 def test_a_home_folder_with_nothing_else_goes(tmp_path: Path) -> None:
     (tmp_path / ".local/share/vcompare/images").mkdir(parents=True)
     state.user(Account(), str(tmp_path), remote=True)
