@@ -95,7 +95,8 @@ options:
     default: ""
   boot_timeout_s:
     description:
-      - Seconds that the nodes may take to boot.
+      - Seconds that the nodes may take to boot at least. On a lab server that emulates slowly, they may take as much
+        longer as O(acceleration) shows.
     type: float
     default: 300
   uri:
@@ -184,6 +185,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vcompare.lab.plugins.module_utils import emulator
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils.lab import reach
 from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import DEFAULT_NODES, Lab
 from ansible_collections.vcompare.lab.plugins.module_utils.lab.nodes import NestedLab, Settings
 
@@ -212,7 +214,7 @@ def _act(lab: NestedLab, params: dict[str, t.Any]) -> bool:
             guest_image=params["guest_image"] or "",
             vcpus=params["vcpus"],
             memory_mib=params["memory_mib"],
-            boot_timeout_s=params["boot_timeout_s"],
+            boot_timeout_s=reach.boot_deadline_s(params["boot_timeout_s"], params["acceleration"]),
             outbound=params["outbound"],
             provision_key=params["provision_key"],
             uri=lab.uri,

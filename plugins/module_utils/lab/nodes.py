@@ -279,7 +279,7 @@ class NestedLab:
         An emulator that goes on after a node's own reboot keeps what it translated, and looks through it at each write
         to memory that once held code: booting took twice as long.
 
-        :param timeout_s: for the end, and again for the start.
+        :param timeout_s: for the end, and again for the start; longer where the lab server proved to be slow.
         """
         known = {node.name for node in self.lab.nodes}
         if unknown := sorted(set(names) - known):
@@ -288,6 +288,9 @@ class NestedLab:
                 f"Name some of: {', '.join(sorted(known))}.",
             )
         self._require_there()
+        timeout_s = reach.boot_deadline_s(
+            timeout_s, self.state().get("acceleration") or {}, restarted=True
+        )
         # Two nodes that are provisioned at the same time come to this at the same time.
         with self._lock(shared=True):
             nodes = [node for node in self.lab.nodes if node.name in names]

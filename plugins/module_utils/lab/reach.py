@@ -15,6 +15,20 @@ from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import PAI
 
 # A command that began close to the deadline gets so long all the same.
 _LEAST_S = 30.0
+# The most that a node took to boot, in boots of the lab's kernel alone under TCG: into Linux, and into Xen.
+_BOOTS, _BOOTS_OF_XEN = 60, 180
+
+
+def boot_deadline_s(
+    asked_s: float, acceleration: t.Mapping[str, t.Any], restarted: bool = False
+) -> float:
+    """Seconds that a node may take to boot: what was asked for, and more on a slow lab server.
+
+    :param acceleration: what `acceleration.Ladder` proved; ``tcg_boot_s`` is null where that was not measured.
+    :param restarted: whether it may boot into Xen.
+    """
+    boots = _BOOTS_OF_XEN if restarted else _BOOTS
+    return max(asked_s, boots * float(acceleration.get("tcg_boot_s") or 0.0))
 
 
 def ssh_arguments(lab: Lab, node: Node) -> list[str]:

@@ -55,3 +55,24 @@ def test_two_nodes_may_boot_at_the_same_time(
     # And none of them begins while that goes on.
     with one._lock(), pytest.raises(VcompareError, match="Another command"):
         another.restart(["lab-xen"], 1)
+
+
+def test_a_slow_lab_server_gives_a_node_more_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Lab(str(tmp_path), "default")
+    Path(place.folder).mkdir(parents=True)
+    lab = NestedLab(place, "test:///default")
+    waited: list[float] = []
+    monkeypatch.setattr(NestedLab, "_shut_down", lambda lab, node, timeout_s: None)
+    monkeypatch.setattr(NestedLab, "_domain", lambda lab, node: node)
+    monkeypatch.setattr(snapshots, "power_on", lambda node: None)
+    monkeypatch.setattr(NestedLab, "_wait", lambda lab, nodes, timeout_s: waited.append(timeout_s))
+    for acceleration in ("{}", '{"acceleration": null}', '{"acceleration": {"tcg_boot_s": null}}'):
+        Path(place.state).write_text(acceleration, encoding="utf-8")
+        assert lab.restart(["lab-xen"], 900)
+    Path(place.state).write_text('{"acceleration": {"tcg_boot_s": 1.5}}', encoding="utf-8")
+    assert lab.restart(["lab-xen"], 900)
+    Path(place.state).write_text('{"acceleration": {"tcg_boot_s": 15.0}}', encoding="utf-8")
+    assert lab.restart(["lab-xen"], 900)
+    assert waited == [900, 900, 900, 900, 2700]
