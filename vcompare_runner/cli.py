@@ -11,6 +11,7 @@ from pathlib import Path
 import typer
 
 from vcompare_runner import __version__, streams
+from vcompare_runner._contract.arms import ARMS
 from vcompare_runner.errors import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
@@ -18,7 +19,7 @@ from vcompare_runner.errors import (
     EXIT_USAGE,
     VcompareError,
 )
-from vcompare_runner.names import ARMS, DEFAULT_LAB, DEFAULT_PROFILE
+from vcompare_runner.names import DEFAULT_LAB, DEFAULT_PROFILE
 from vcompare_runner.terminal import say, show_error, warn
 
 EXIT_CODES = """\b

@@ -26,9 +26,9 @@ import typing as t
 
 from vcompare_runner import clocks, conditions, integrity
 from vcompare_runner import gate_limits as limits
+from vcompare_runner._contract.arms import AGAIN
 from vcompare_runner.bundle import Bundle, ProofLine
 from vcompare_runner.gate_limits import LIMITS, GateResult, Limit
-from vcompare_runner.names import AGAIN
 from vcompare_runner.statistics import Interval, ScenarioFigures, analyse
 
 __all__ = ["LIMITS", "GateResult", "Gates", "Limit", "judge_gates", "reach"]

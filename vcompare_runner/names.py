@@ -1,21 +1,15 @@
 # vcompare_runner: copyright the vcompare contributors, GPL-3.0-or-later (see LICENSE)
-"""The words that the parts share: arms, their groups and their order; substrates."""
+"""The words that the parts share: experiments, substrates, defaults."""
 
 from __future__ import annotations
 
 import difflib
 import typing as t
 
+from vcompare_runner._contract.arms import AGAIN
+
 DEFAULT_LAB = "default"
 DEFAULT_PROFILE = "quick"
-
-BARE = "bare"
-# Bare once more in each block: what differs between the two is noise (A/A). It is measured wherever
-# bare is, and compared with nothing else: no technology, so it is not among ARMS.
-AGAIN = "bare-again"
-# Bare with an effect of known size planted in it: whether a run finds that is a check of the whole way from the
-# instance to the interval (`vcompare calibrate --bundle`). Measured only where it is asked for.
-PLANTED = "bare-planted"
 
 # Scenarios that are more than a workload of fixed time or work: how long they take depends on the host.
 EXPERIMENTS: tuple[str, ...] = (
@@ -40,31 +34,7 @@ EXPERIMENTS: tuple[str, ...] = (
     "cold-start",
 )
 
-# The order in which arms are shown; an arm that is not here comes after these, by name.
-ARMS: tuple[str, ...] = (
-    BARE,
-    "docker",
-    "podman",
-    "kvm",
-    "xen-dom0",
-    "xen-pv",
-    "xen-pvh",
-    "xen-hvm",
-    "docker-in-kvm",
-    "docker-in-xen",
-)
-
-# docs/contracts.md, "Inventory": the arms of a host follow from its groups.
-ARMS_OF_GROUP: t.Mapping[str, tuple[str, ...]] = {
-    "bare_hosts": (BARE, AGAIN, PLANTED),
-    "docker_hosts": ("docker",),
-    "podman_hosts": ("podman",),
-    "kvm_hosts": ("kvm", "docker-in-kvm"),
-    "xen_hosts": ("xen-dom0", "xen-pv", "xen-pvh", "xen-hvm", "docker-in-xen"),
-}
-
 # A host that takes turns is booted into Xen for Xen's arms, and is another one in a bundle then.
-XEN_GROUP = "xen_hosts"
 XEN_SUFFIX = "+xen"
 # How many blocks are measured before it is booted into the other system, where nothing else is said.
 GROUP_BLOCKS = 5
@@ -90,12 +60,6 @@ ALLOWED: tuple[str, ...] = ("restart", "reboot")
 
 # How many nodes a nested lab can have; from the third on they are second hosts of the technologies.
 NODES: tuple[int, ...] = (1, 2, 3, 4)
-
-
-def arm_order(arm: str) -> tuple[int, str]:
-    """Return a sort key: known arms in their usual order, others after them by name."""
-    order = (BARE, AGAIN, PLANTED, *ARMS[1:])
-    return (order.index(arm) if arm in order else len(order), arm)
 
 
 def compared(arms: t.Iterable[str]) -> list[str]:

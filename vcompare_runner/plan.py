@@ -13,6 +13,7 @@ from pathlib import Path
 import pydantic
 
 from vcompare_runner import edges
+from vcompare_runner._contract.arms import AGAIN, ARMS, BARE, PLANTED
 from vcompare_runner.bundle import read_manifest
 from vcompare_runner.claims.declared import check_files, shipped
 from vcompare_runner.duration import parse_duration
@@ -20,14 +21,10 @@ from vcompare_runner.errors import BundleError, UsageError
 from vcompare_runner.inventory import Inventory
 from vcompare_runner.names import (
     ACCELERATIONS,
-    AGAIN,
     ALLOWED,
-    ARMS,
-    BARE,
     DEFAULT_LAB,
     EXPERIMENTS,
     NODES,
-    PLANTED,
     compared,
     did_you_mean,
 )
@@ -410,7 +407,7 @@ def _max_blocks(request: Request, profile: Profile) -> int:
 
 
 def _group_of(arm: str) -> str:
-    from vcompare_runner.names import ARMS_OF_GROUP
+    from vcompare_runner._contract.arms import ARMS_OF_GROUP
 
     return next(group for group, arms in ARMS_OF_GROUP.items() if arm in arms)
 

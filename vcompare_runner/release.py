@@ -11,6 +11,7 @@ from pathlib import Path
 from vcompare_runner import commands
 from vcompare_runner import home as homes
 from vcompare_runner import plan as plans
+from vcompare_runner._contract.arms import ARMS_OF_GROUP
 from vcompare_runner.environment import home_environment
 from vcompare_runner.errors import (
     EXIT_FAILED,
@@ -20,7 +21,6 @@ from vcompare_runner.errors import (
 )
 from vcompare_runner.events import RunState
 from vcompare_runner.inventory import Inventory, list_inventory
-from vcompare_runner.names import ARMS_OF_GROUP
 from vcompare_runner.project import find_project
 from vcompare_runner.seen import LAB_SERVERS
 from vcompare_runner.terminal import say, show_table, warn

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import typing as t
 
+from vcompare_runner._contract.arms import ARMS_OF_GROUP
 from vcompare_runner.errors import EXIT_OK, EXIT_USAGE, PlaybookError
 from vcompare_runner.hints import hints
-from vcompare_runner.names import ARMS_OF_GROUP
 from vcompare_runner.terminal import say
 
 if t.TYPE_CHECKING:

@@ -70,10 +70,10 @@ import typing as t
 from ansible.errors import AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin, Constructable
 from ansible.template import trust_as_template
+from ansible_collections.vcompare.lab.plugins.module_utils._contract import arms as contract
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
 from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import (
     DEFAULT_NODES,
-    XEN_ARMS,
     Lab,
     Node,
     default_home,
@@ -177,12 +177,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable):
         for group in (
             "lab_servers",
             "lab_nodes",
-            "bare_hosts",
-            "docker_hosts",
-            "podman_hosts",
-            "kvm_hosts",
-            "xen_hosts",
-            *(("docker_peers", "kvm_peers", "xen_peers") if there.count > DEFAULT_NODES else ()),
+            *contract.GROUPS,
+            *(contract.PEER_GROUPS if there.count > DEFAULT_NODES else ()),
         ):
             inventory.add_group(group)
         if server == "localhost":
@@ -195,7 +191,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable):
                 inventory.set_variable(server, key, there.home)
         for node in there.nodes:
             inventory.add_host(node.name)
-            if there.count == 1 and arms & set(XEN_ARMS):
+            if there.count == 1 and arms & set(contract.XEN_ARMS):
                 inventory.add_child("xen_hosts", node.name)
                 inventory.set_variable(node.name, "xen_shares_host", True)
             for group in GROUPS[node.name]:

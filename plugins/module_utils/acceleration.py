@@ -19,6 +19,7 @@ import typing as t
 from collections.abc import Callable
 
 from ansible_collections.vcompare.lab.plugins.module_utils import boot_probe, emulator, kvm_ioctl
+from ansible_collections.vcompare.lab.plugins.module_utils._contract.arms import NESTING_ARMS
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
 
 RUNGS = (
@@ -31,7 +32,6 @@ RUNGS = (
     "boots_kernel",
 )
 # What a node needs hardware for inside itself.
-NESTING_ARMS = ("kvm", "xen-pvh", "xen-hvm")
 TCG_ACCEL = "tcg,thread=multi,tb-size=512"
 # With arch-capabilities, QEMU aborts where KVM can't set that register (MSR 0x10a).
 KVM_CPUS = ("host", "host,-arch-capabilities")

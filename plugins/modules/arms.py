@@ -77,6 +77,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vcompare.lab.plugins.module_utils import facts
+from ansible_collections.vcompare.lab.plugins.module_utils._contract.arms import ARMS
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
     Image,
     InstanceSpec,
@@ -152,18 +153,7 @@ def main() -> None:
                 "type": "list",
                 "elements": "str",
                 "required": True,
-                "choices": [
-                    "bare",
-                    "docker",
-                    "podman",
-                    "kvm",
-                    "xen-dom0",
-                    "xen-pv",
-                    "xen-pvh",
-                    "xen-hvm",
-                    "docker-in-kvm",
-                    "docker-in-xen",
-                ],
+                "choices": list(ARMS),
             },
             "image_digest": {"type": "str", "default": ""},
             "owner": {"type": "str", "default": "default"},

@@ -26,6 +26,8 @@ options:
       - The arms that the host is to carry.
     type: list
     elements: str
+    choices: &arms
+      [bare, bare-planted, docker, podman, kvm, xen-dom0, xen-pv, xen-pvh, xen-hvm, docker-in-kvm, docker-in-xen]
     required: true
   required_arms:
     description:
@@ -33,12 +35,7 @@ options:
         is left out later.
     type: list
     elements: str
-    default: []
-  cgroup_arms:
-    description:
-      - The arms whose instances are limited by control groups of the host.
-    type: list
-    elements: str
+    choices: *arms
     default: []
   provision:
     description:
@@ -97,13 +94,13 @@ missing:
 import dataclasses
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vcompare.lab.plugins.module_utils._contract.arms import BY_NAME, CHOICES
 from ansible_collections.vcompare.lab.plugins.module_utils.engines import requirements, systems
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
 
 _OPTIONS = {
-    "arms": {"type": "list", "elements": "str", "required": True},
-    "required_arms": {"type": "list", "elements": "str", "default": []},
-    "cgroup_arms": {"type": "list", "elements": "str", "default": []},
+    "arms": {"type": "list", "elements": "str", "required": True, "choices": list(CHOICES)},
+    "required_arms": {"type": "list", "elements": "str", "default": [], "choices": list(CHOICES)},
     "provision": {"type": "bool", "default": True},
     "dom0_memory_mib": {"type": "int", "default": 1024},
 }
@@ -117,7 +114,7 @@ def main() -> None:
     asked = requirements.Asked(
         requirements.technologies(arms),
         kvm_required="kvm" in requirements.technologies(params["required_arms"]),
-        cgroups=bool(set(arms) & set(params["cgroup_arms"])),
+        cgroups=any(BY_NAME[arm].cgroups for arm in arms),
         dom0_memory_mib=params["dom0_memory_mib"],
     )
     needs = {

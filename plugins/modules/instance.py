@@ -364,6 +364,7 @@ import time
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vcompare.lab.plugins.module_utils._contract.arms import ARMS
 from ansible_collections.vcompare.lab.plugins.module_utils.backends import registry
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.base import Base, describe
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.plain import (
@@ -469,18 +470,7 @@ def main() -> None:
             "arm": {
                 "type": "str",
                 "required": True,
-                "choices": [
-                    "bare",
-                    "docker",
-                    "podman",
-                    "kvm",
-                    "xen-dom0",
-                    "xen-pv",
-                    "xen-pvh",
-                    "xen-hvm",
-                    "docker-in-kvm",
-                    "docker-in-xen",
-                ],
+                "choices": list(ARMS),
             },
             "state": {
                 "type": "str",

@@ -152,6 +152,11 @@ import dataclasses
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vcompare.lab.plugins.module_utils._contract.arms import (
+    ARMS,
+    MEASURED_ARMS,
+    OPTION_GROUPS,
+)
 from ansible_collections.vcompare.lab.plugins.module_utils.backends import registry
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.plain import info_as_dict
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import BackendError
@@ -162,8 +167,8 @@ def collect(params: dict[str, t.Any]) -> dict[str, t.Any]:
     instances: list[dict[str, t.Any]] = []
     unavailable: list[dict[str, str]] = []
     names = params["names"]
-    for arm in params["arms"] or registry.MEASURED_ARMS:
-        options = params.get(registry.OPTION_GROUPS.get(arm, "")) or {}
+    for arm in params["arms"] or MEASURED_ARMS:
+        options = params.get(OPTION_GROUPS.get(arm, "")) or {}
         backend = registry.backend(arm, options)
         reason = backend.available()
         if reason:
@@ -188,18 +193,7 @@ def main() -> None:
             "arms": {
                 "type": "list",
                 "elements": "str",
-                "choices": [
-                    "bare",
-                    "docker",
-                    "podman",
-                    "kvm",
-                    "xen-dom0",
-                    "xen-pv",
-                    "xen-pvh",
-                    "xen-hvm",
-                    "docker-in-kvm",
-                    "docker-in-xen",
-                ],
+                "choices": list(ARMS),
             },
             "prove": {"type": "bool", "default": False},
             "docker": {"type": "dict", "options": {"base_url": {"type": "str"}}},

@@ -298,6 +298,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vcompare.lab.plugins.module_utils import abandoned, block, hostlock
+from ansible_collections.vcompare.lab.plugins.module_utils._contract.arms import MEASURED_ARMS
 from ansible_collections.vcompare.lab.plugins.module_utils.backends import proofs, registry
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
     BackendError,
@@ -367,7 +368,7 @@ ARGUMENTS: dict[str, t.Any] = {
 
 def plan_of(params: t.Mapping[str, t.Any]) -> block.Plan:
     """Make the plan of a block out of the module's parameters, or say what is wrong with them."""
-    for name, known in (("arms", registry.MEASURED_ARMS), ("scenarios", SCENARIOS)):
+    for name, known in (("arms", MEASURED_ARMS), ("scenarios", SCENARIOS)):
         unknown = sorted(set(params[name]) - set(known))
         if unknown:
             raise ValueError(

@@ -20,6 +20,7 @@ options:
       - The arms whose networks are needed.
     type: list
     elements: str
+    choices: [bare, docker, podman, kvm, xen-dom0, xen-pv, xen-pvh, xen-hvm, docker-in-kvm, docker-in-xen]
     required: true
   network:
     description:
@@ -64,10 +65,10 @@ import typing as t
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vcompare.lab.plugins.module_utils._contract.arms import ARMS
 from ansible_collections.vcompare.lab.plugins.module_utils.backends import (
     host_networks,
     network,
-    registry,
 )
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import STATE_DIR
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.store import Store, write_file
@@ -83,10 +84,7 @@ def choose(
     :raises VcompareError: it is not one, or would take addresses away from the host.
     """
     wanted = network.check_network(text)
-    subnets = {
-        network.carved(type(registry.backend(arm, state_dir=state_dir)).subnet, wanted)
-        for arm in arms
-    }
+    subnets = {network.carved(network.of_arm(arm), wanted) for arm in arms}
     ours = sorted((subnet for subnet in subnets if subnet.bridge), key=lambda subnet: subnet.bridge)
     host_networks.require(*ours)
     path = Path(state_dir, network.NETWORK_FILE)
@@ -109,7 +107,7 @@ def choose(
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "arms": {"type": "list", "elements": "str", "required": True},
+            "arms": {"type": "list", "elements": "str", "required": True, "choices": list(ARMS)},
             "network": {"type": "str", "default": network.DEFAULT_NETWORK},
         },
         supports_check_mode=True,

@@ -14,9 +14,8 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import XEN_ARMS
+from ansible_collections.vcompare.lab.plugins.module_utils._contract.arms import BY_NAME, LINUX, XEN
 
-LINUX, XEN = "linux", "xen"
 BOOTS = (LINUX, XEN)
 # A reboot of a server takes minutes: with five blocks a group it is a small part of the time.
 DEFAULT_GROUP = 5
@@ -24,7 +23,7 @@ DEFAULT_GROUP = 5
 
 def boot_of(arm: str) -> str:
     """Return the system that an arm is measured in."""
-    return XEN if arm in XEN_ARMS else LINUX
+    return BY_NAME[arm].boot
 
 
 def part_name(host: str, boot: str) -> str:

@@ -9,6 +9,7 @@ import json
 import typing as t
 from pathlib import Path
 
+from vcompare_runner._contract.arms import BARE, PLANTED
 from vcompare_runner.bundle import Bundle, load_bundle
 from vcompare_runner.calibrate import disk, planted, procedures, real, stopping, study
 from vcompare_runner.calibrate.cases import CASES
@@ -18,7 +19,7 @@ from vcompare_runner.calibrate.study import Figure
 from vcompare_runner.edges import replacing, require_whole, require_writable
 from vcompare_runner.errors import EXIT_FAILED, EXIT_OK, UsageError
 from vcompare_runner.home import find_bundle, find_home
-from vcompare_runner.names import BARE, PLANTED, did_you_mean
+from vcompare_runner.names import did_you_mean
 from vcompare_runner.statistics.inference import LEVEL
 from vcompare_runner.terminal import say, show_table, warn
 

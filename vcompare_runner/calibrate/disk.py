@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
+from vcompare_runner._contract.arms import ARMS, BARE
 from vcompare_runner.bundle import load_bundle
 from vcompare_runner.calibrate.cases import Case, Size
 from vcompare_runner.calibrate.study import SPREAD, generator
-from vcompare_runner.names import ARMS, BARE
 from vcompare_runner.statistics import MIN_PAIRS, ScenarioFigures, analyse, order
 from vcompare_runner.statistics.inference import LEVEL
 

@@ -9,8 +9,8 @@ import typing as t
 
 import numpy as np
 
+from vcompare_runner._contract.arms import BARE, PLANTED
 from vcompare_runner.bundle import Bundle
-from vcompare_runner.names import BARE, PLANTED
 from vcompare_runner.statistics import (
     LEVEL,
     MIN_PAIRS,

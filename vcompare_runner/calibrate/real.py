@@ -7,9 +7,9 @@ import dataclasses
 import math
 import typing as t
 
+from vcompare_runner._contract.arms import AGAIN, BARE
 from vcompare_runner.bundle import Bundle
 from vcompare_runner.errors import BundleError
-from vcompare_runner.names import AGAIN, BARE
 from vcompare_runner.statistics import LEVEL, Comparison, analyse, detection_power, holm, p_either
 
 # What a run says of itself: how likely differences of this size would have been shown.

@@ -10,9 +10,9 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from vcompare_runner._contract.arms import AGAIN
 from vcompare_runner.gate_limits import AA, LIMITS, GateResult
 from vcompare_runner.gates import Gates
-from vcompare_runner.names import AGAIN
 
 Report = dict[str, t.Any]
 

@@ -31,11 +31,12 @@ import shlex
 import typing as t
 
 from vcompare_runner import words
+from vcompare_runner._contract.arms import AGAIN, ARMS, BARE, PLANTED, arm_order
 from vcompare_runner.bundle import ArmPlan, Bundle, Note, ProofLine, Substrate, usable_arms
 from vcompare_runner.claims.bands import Held, held_figures
 from vcompare_runner.claims.declared import Catalogue
 from vcompare_runner.duration import write_duration
-from vcompare_runner.names import AGAIN, ARMS, BARE, NESTED_TCG, PLANTED, arm_order
+from vcompare_runner.names import NESTED_TCG
 from vcompare_runner.report import turns
 from vcompare_runner.samples import NO_REASON, OK, OTHER_RUN
 from vcompare_runner.statistics import (

@@ -9,9 +9,9 @@ from __future__ import annotations
 import typing as t
 
 from vcompare_runner import words
+from vcompare_runner._contract.arms import AGAIN, PLANTED, arm_order
 from vcompare_runner.bundle import ArmPlan, Bundle, Note
 from vcompare_runner.duration import write_duration
-from vcompare_runner.names import AGAIN, PLANTED, arm_order
 
 SYSTEMS: t.Mapping[str, str] = {"linux": "plain Linux", "xen": "Xen"}
 

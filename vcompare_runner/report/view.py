@@ -9,7 +9,7 @@ import typing as t
 import jinja2
 
 from vcompare_runner import words
-from vcompare_runner.names import BARE
+from vcompare_runner._contract.arms import BARE
 from vcompare_runner.report.forest import MOST_POINTS
 from vcompare_runner.report.model import Report
 

@@ -22,8 +22,8 @@ import zlib
 
 import numpy as np
 
+from vcompare_runner._contract.arms import BARE, arm_order
 from vcompare_runner.bundle import Bundle
-from vcompare_runner.names import BARE, arm_order
 from vcompare_runner.samples import OK, UNITS_WITH_ZERO, SeriesKey
 from vcompare_runner.statistics.inference import MIN_PAIRS, Interval, median_interval
 

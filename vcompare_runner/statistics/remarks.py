@@ -9,8 +9,8 @@ import typing as t
 
 import numpy as np
 
+from vcompare_runner._contract.arms import arm_order
 from vcompare_runner.bundle import Bundle
-from vcompare_runner.names import arm_order
 from vcompare_runner.samples import UNITS_WITH_ZERO, SeriesKey
 from vcompare_runner.statistics.figures import ScenarioFigures, block_iterations
 from vcompare_runner.statistics.flags import (

@@ -10,6 +10,7 @@ import ipaddress
 import typing as t
 from pathlib import Path
 
+from ansible_collections.vcompare.lab.plugins.module_utils._contract.arms import BY_NAME, PROCESS
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.process import host_run
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import BackendError
 
@@ -80,8 +81,15 @@ DOCKER = Subnet("10.213.16.0/22", "vcdocker0")
 KVM = Subnet("10.213.20.0/22", "vckvm0", "52:54:00")
 XEN = Subnet("10.213.24.0/22", "vcxen0", "00:16:3e")
 PODMAN = Subnet("10.213.28.0/22", "vcpodman0")
-_ALL = (DOCKER, KVM, XEN, PODMAN)
+_OF_TECHNOLOGY = {"docker": DOCKER, "kvm": KVM, "xen": XEN, "podman": PODMAN}
+_ALL = tuple(_OF_TECHNOLOGY.values())
 BRIDGES = tuple(subnet.bridge for subnet in _ALL)
+
+
+def of_arm(arm: str) -> Subnet:
+    """Return the network of an arm's instances, before it is carved for a host."""
+    row = BY_NAME[arm]
+    return LOOPBACK if row.instance == PROCESS else _OF_TECHNOLOGY[row.technology]
 
 
 def check_network(text: str) -> str:

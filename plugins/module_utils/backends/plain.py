@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vcompare.lab.plugins.module_utils.backends import registry
+from ansible_collections.vcompare.lab.plugins.module_utils._contract.arms import OPTION_GROUPS
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.marker import foreign
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
     BackendError,
@@ -31,8 +31,8 @@ def spec_of(params: t.Mapping[str, t.Any]) -> InstanceSpec:
     :raises BackendError: when options of another arm were given.
     """
     arm = params["arm"]
-    group = registry.OPTION_GROUPS.get(arm, "")
-    for other in sorted(set(registry.OPTION_GROUPS.values()) - {group}):
+    group = OPTION_GROUPS.get(arm, "")
+    for other in sorted(set(OPTION_GROUPS.values()) - {group}):
         if params.get(other):
             raise BackendError(
                 f"{params['name']}: options of {other} were given, and the arm is {arm}",

@@ -1,11 +1,16 @@
 # Copyright: the vcompare contributors
 # GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The arms that there are. A new one is its file, and a name in here."""
+"""The class of each arm (`_contract.arms`)."""
 
 from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.vcompare.lab.plugins.module_utils._contract.arms import (
+    AGAIN,
+    ARMS,
+    PLANTED,
+)
 from ansible_collections.vcompare.lab.plugins.module_utils.backends import proofs
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.bare import (
     Bare,
@@ -18,11 +23,6 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol imp
     STATE_DIR,
     BackendError,
 )
-
-# Bare once more in each block (A/A): it is measured, and is no technology to choose.
-AGAIN = BareAgain.arm
-# Bare with an effect of known size in it, to see whether a run finds it: no technology either.
-PLANTED = BarePlanted.arm
 
 
 # Imported when it is asked for: a library like Docker's takes seconds on an emulated host, at each task, also where no
@@ -94,17 +94,6 @@ _BACKENDS: dict[str, t.Callable[[], type[Base]]] = {
     "docker-in-xen": _docker_in_xen,
 }
 
-# All that is measured, and of these what a user can choose.
-MEASURED_ARMS: tuple[str, ...] = tuple(_BACKENDS)
-ARMS: tuple[str, ...] = tuple(arm for arm in MEASURED_ARMS if arm not in (AGAIN, PLANTED))
-
-# The name of the sub-dictionary with an arm's own options; an arm without one has no options.
-OPTION_GROUPS: dict[str, str] = {
-    arm: arm.partition("-")[0]
-    for arm in ARMS
-    if arm not in ("bare", "podman", "xen-dom0") and "-in-" not in arm
-}
-
 
 def own_arm() -> str:
     """Return the arm that is this host itself: what runs there is a process of its own."""
@@ -116,7 +105,7 @@ def backend(
 ) -> Base:
     """Return the backend of an arm; it connects to nothing before its first verb.
 
-    :param arm: one of :data:`MEASURED_ARMS`.
+    :param arm: one of `_contract.arms.MEASURED_ARMS`.
     :param options: the arm's sub-dictionary of options, of which the connection takes its part.
     """
     try:

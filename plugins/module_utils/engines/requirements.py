@@ -15,6 +15,7 @@ import sys
 import typing as t
 
 from ansible_collections.vcompare.lab.plugins.module_utils import hardware
+from ansible_collections.vcompare.lab.plugins.module_utils._contract.arms import BY_NAME
 from ansible_collections.vcompare.lab.plugins.module_utils.engines import (
     kvm_engine,
     packages,
@@ -76,10 +77,7 @@ class Asked:
 def technologies(arms: t.Iterable[str]) -> list[str]:
     """Return what the arms need: the image, and each technology that carries one."""
     found = {"image"} if arms else set()
-    for arm in arms:
-        name = arm.removeprefix("docker-in-").partition("-")[0]
-        found |= {name} & {"docker", "podman", "kvm", "xen"}
-    return sorted(found)
+    return sorted(found | {BY_NAME[arm].technology for arm in arms} - {"bare"})
 
 
 def lacks(

@@ -11,6 +11,10 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from ansible_collections.vcompare.lab.plugins.module_utils._contract.arms import (
+    WITHIN_ANOTHER,
+    WITHOUT_TECHNOLOGY,
+)
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
     BackendError,
     Result,
@@ -21,13 +25,6 @@ from ansible_collections.vcompare.lab.plugins.module_utils.workloads.base import
 # The moments of a turn. At rest: the application has replied, and nothing else was done with the instance. Later: the
 # arm has proven itself, and its workloads are done. Last: nothing is measured after it, so that the instance may end.
 REST, LATER, LAST = "rest", "later", "last"
-
-# Arms that are measured to compare others with: no technology puts anything around the application there.
-WITHOUT_TECHNOLOGY = ("bare", "bare-again", "bare-planted", "xen-dom0")
-
-# A technology within another one: its start, its work and whether it works at all are looked at. How it shares,
-# contains and keeps is what both of its parts do, each of which is an arm of its own.
-WITHIN_ANOTHER = ("docker-in-kvm", "docker-in-xen")
 
 
 def answer(scenario: str, metric: str) -> Metric:

@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vcompare.lab.plugins.module_utils.backends import registry
+from ansible_collections.vcompare.lab.plugins.module_utils._contract.arms import (
+    MEASURED_ARMS,
+    WITHIN_ANOTHER,
+)
 from ansible_collections.vcompare.lab.plugins.module_utils.experiments import resp
 from ansible_collections.vcompare.lab.plugins.module_utils.experiments.base import (
     LATER,
-    WITHIN_ANOTHER,
     Experiment,
     Figure,
     Stage,
@@ -44,5 +46,5 @@ def works(stage: Stage) -> t.Iterator[Figure]:
 EXPERIMENT = Experiment(
     NAME,
     (Step(LATER, (WORKS,), works),),
-    without=tuple(arm for arm in registry.MEASURED_ARMS if arm not in WITHIN_ANOTHER),
+    without=tuple(arm for arm in MEASURED_ARMS if arm not in WITHIN_ANOTHER),
 )

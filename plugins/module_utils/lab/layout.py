@@ -13,14 +13,13 @@ import os
 import re
 import typing as t
 
+from ansible_collections.vcompare.lab.plugins.module_utils._contract.arms import XEN_ARMS
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
 
 # A default lab has the first two, one without Xen the first alone; each further one is the peer of the node whose name
 # it begins with.
 NODES = ("lab-linux", "lab-xen", "lab-linux-2", "lab-xen-2")
 DEFAULT_NODES = 2
-# What needs the second node.
-XEN_ARMS = ("xen-dom0", "xen-pv", "xen-pvh", "xen-hvm", "docker-in-xen")
 SSH_PORT = 2222
 # Where QEMU takes the frames of the other node of a pair.
 PAIR_PORT = 2223

@@ -10,6 +10,7 @@ import re
 import typing as t
 from pathlib import Path
 
+from ansible_collections.vcompare.lab.plugins.module_utils._contract.arms import MEASURED_ARMS
 from ansible_collections.vcompare.lab.plugins.module_utils.backends import (
     cgroup,
     network,
@@ -55,7 +56,7 @@ class Instances:
 
     def release(self) -> None:
         """Remove instances first, then what they used."""
-        for arm in registry.MEASURED_ARMS:
+        for arm in MEASURED_ARMS:
             self._arm(registry.backend(arm, state_dir=self.state_dir))
         self._groups()
         for arm in ("docker", "podman"):

@@ -13,11 +13,11 @@ import synthetic
 from synthetic import Synthetic
 
 from vcompare_runner import cli
+from vcompare_runner._contract.arms import ARMS, PLANTED
 from vcompare_runner.bundle import load_bundle
 from vcompare_runner.calibrate import disk, planted, procedures, real, stopping, study
 from vcompare_runner.calibrate.cases import CASES, Case, Size, log_ratios
 from vcompare_runner.errors import BundleError
-from vcompare_runner.names import ARMS, PLANTED
 from vcompare_runner.report import build_report
 from vcompare_runner.statistics import order
 

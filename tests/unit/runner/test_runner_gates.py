@@ -17,6 +17,7 @@ from synthetic import METRICS, Synthetic, host_of, read_lines, write_lines
 
 from vcompare_runner import conditions, words
 from vcompare_runner import gate_limits as limits
+from vcompare_runner._contract.arms import AGAIN, arm_order
 from vcompare_runner.bundle import Bundle, load_bundle
 from vcompare_runner.claims import comparisons
 from vcompare_runner.claims.court import Court
@@ -24,7 +25,6 @@ from vcompare_runner.claims.schema import ClaimTest
 from vcompare_runner.clocks import judge_hosts, rate
 from vcompare_runner.conditions import ControllerClock, HostClock
 from vcompare_runner.gates import Gates, judge_gates, reach
-from vcompare_runner.names import AGAIN, arm_order
 from vcompare_runner.report import build_report, write_report_of
 from vcompare_runner.statistics import Interval, analyse
 

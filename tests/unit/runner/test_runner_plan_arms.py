@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from vcompare_runner import plan
+from vcompare_runner._contract.arms import AGAIN, ARMS, ARMS_OF_GROUP, PLANTED
 from vcompare_runner.inventory import Inventory
-from vcompare_runner.names import AGAIN, ARMS, ARMS_OF_GROUP, PLANTED
 from vcompare_runner.project import Project
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -68,7 +68,11 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> str:
     done = subprocess.run(
         [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "hosts", "play.yml"],
         cwd=folder,
-        env={**os.environ, "ANSIBLE_HOME": str(folder / "ansible")},
+        env={
+            **os.environ,
+            "ANSIBLE_HOME": str(folder / "ansible"),
+            "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "playbooks/collections"),
+        },
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,

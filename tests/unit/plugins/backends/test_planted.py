@@ -9,7 +9,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils.backends import registry
+from ansible_collections.vcompare.lab.plugins.module_utils._contract import arms
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.bare import BarePlanted
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.cgroup import (
     CPU_PERIOD_S,
@@ -17,20 +17,19 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.cgroup impor
 )
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import BackendError
 
-from vcompare_runner import names
 from vcompare_runner.calibrate import planted
 
 
 def test_what_is_planted_is_what_is_looked_for() -> None:
-    assert BarePlanted.arm == registry.PLANTED == names.PLANTED
+    assert BarePlanted.arm == arms.PLANTED
     assert (BarePlanted.SHARE, BarePlanted.LATE_S) == (planted.SHARE_OF_CPU, planted.LATE_S)
     assert planted.PERIOD_S == CPU_PERIOD_S
 
 
 def test_it_is_no_technology_to_choose_by_accident() -> None:
-    assert registry.PLANTED not in registry.ARMS
-    assert registry.PLANTED in registry.MEASURED_ARMS
-    assert registry.PLANTED not in names.ARMS
+    assert arms.PLANTED not in arms.ARMS
+    assert arms.PLANTED in arms.CHOICES
+    assert not arms.BY_NAME[arms.PLANTED].default
 
 
 def test_the_limit_is_written_and_read_back(tmp_path: Path) -> None:

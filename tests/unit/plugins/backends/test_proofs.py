@@ -8,11 +8,12 @@ import json
 from pathlib import Path
 
 import pytest
+from ansible_collections.vcompare.lab.plugins.module_utils._contract import arms as contract
 from ansible_collections.vcompare.lab.plugins.module_utils.backends import proofs, registry
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import Result
 
 OBSERVED = Path(__file__).parent / "observed"
-RECORDED = sorted(path.stem for path in OBSERVED.glob("*.txt") if path.stem in registry.ARMS)
+RECORDED = sorted(path.stem for path in OBSERVED.glob("*.txt") if path.stem in contract.ARMS)
 
 
 def facts(arm: str) -> proofs.Facts:
@@ -25,14 +26,14 @@ def host(arm: str) -> proofs.Facts:
 
 
 @pytest.mark.parametrize("arm", RECORDED)
-@pytest.mark.parametrize("claimed", registry.ARMS)
+@pytest.mark.parametrize("claimed", contract.ARMS)
 def test_only_its_own_arm_is_proven(tmp_path: Path, arm: str, claimed: str) -> None:
     backend = registry.backend(claimed, state_dir=str(tmp_path))
     found = backend.inside_proofs(facts(arm), host(arm), 1)
     assert all(proof.holds for proof in found) == (arm == claimed), found
 
 
-@pytest.mark.parametrize("arm", registry.ARMS)
+@pytest.mark.parametrize("arm", contract.ARMS)
 def test_nothing_observed_proves_nothing(tmp_path: Path, arm: str) -> None:
     nothing = proofs.parse(Result(1, "", "", 0.0, 0.0))
     blank = dict.fromkeys(host("bare" if "bare" in RECORDED else "xen-pv"), "")

@@ -15,6 +15,7 @@ from ansible_collections.vcompare.lab.plugins.action import bundle as bundle_act
 from ansible_collections.vcompare.lab.plugins.action import measure as measure_action
 from ansible_collections.vcompare.lab.plugins.action import measure_next
 from ansible_collections.vcompare.lab.plugins.action.bundle import planned_arms
+from ansible_collections.vcompare.lab.plugins.module_utils._contract import arms
 from ansible_collections.vcompare.lab.plugins.modules import measure as measure_module
 from ansible_collections.vcompare.lab.plugins.plugin_utils.bundle import Bundle, file_name
 from ansible_collections.vcompare.lab.plugins.plugin_utils.turns import (
@@ -79,8 +80,8 @@ def test_the_runner_knows_the_same_names() -> None:
     assert part_name("srv", "xen") == f"srv{names.XEN_SUFFIX}"
     assert part_name("srv", "linux") == "srv"
     assert names.GROUP_BLOCKS == DEFAULT_GROUP
-    xen = {arm for arm in names.ARMS if boot_of(arm) == "xen"}
-    assert xen == set(names.ARMS_OF_GROUP[names.XEN_GROUP])
+    xen = tuple(arm for arm in arms.ARMS if boot_of(arm) == "xen")
+    assert xen == arms.ARMS_OF_GROUP[arms.XEN_GROUP]
 
 
 def test_a_group_is_measured_in_both_systems_with_one_reboot() -> None:
