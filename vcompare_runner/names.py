@@ -11,29 +11,6 @@ from vcompare_runner._contract.arms import AGAIN
 DEFAULT_LAB = "default"
 DEFAULT_PROFILE = "quick"
 
-# Scenarios that are more than a workload of fixed time or work: how long they take depends on the host.
-EXPERIMENTS: tuple[str, ...] = (
-    "footprint",
-    "disk",
-    "network",
-    "churn",
-    "isolation",
-    "ten-apps",
-    "density",
-    "delivery",
-    "image-history",
-    "image-build",
-    "consistency",
-    "two-kernels",
-    "os-variety",
-    "docker-in-vm",
-    "snapshots",
-    "pool",
-    "containment",
-    "full-start",
-    "cold-start",
-)
-
 # A host that takes turns is booted into Xen for Xen's arms, and is another one in a bundle then.
 XEN_SUFFIX = "+xen"
 # How many blocks are measured before it is booted into the other system, where nothing else is said.

@@ -14,6 +14,7 @@ import pydantic
 
 from vcompare_runner import edges
 from vcompare_runner._contract.arms import AGAIN, ARMS, BARE, PLANTED
+from vcompare_runner._contract.scenarios import EXPERIMENTS
 from vcompare_runner.bundle import read_manifest
 from vcompare_runner.claims.declared import check_files, shipped
 from vcompare_runner.duration import parse_duration
@@ -23,7 +24,6 @@ from vcompare_runner.names import (
     ACCELERATIONS,
     ALLOWED,
     DEFAULT_LAB,
-    EXPERIMENTS,
     NODES,
     compared,
     did_you_mean,

@@ -6,37 +6,10 @@ from __future__ import annotations
 import math
 import typing as t
 
+from vcompare_runner._contract.scenarios import BY_NAME
 from vcompare_runner.names import METAL, NESTED_KVM, NESTED_TCG, SUBSTRATE_WORDS, UNKNOWN, VM
 
 NO_VALUE = "–"
-
-SCENARIO_TITLES: t.Mapping[str, str] = {
-    "startup": "Start-up",
-    "cpu": "Processor",
-    "memory-bandwidth": "Memory bandwidth",
-    "memory-latency": "Memory latency",
-    "syscall": "System calls",
-    "fork": "Processes",
-    "context-switch": "Context switches",
-    "redis": "Redis",
-    "ten-apps": "Ten applications",
-    "image-history": "Versions of a state",
-    "image-build": "Building an image",
-    "consistency": "The same everywhere",
-    "two-kernels": "Two kernels at once",
-    "os-variety": "Other systems",
-    "docker-in-vm": "Docker in a virtual machine",
-    "full-start": "Start of a whole system",
-    "cold-start": "Start from the disk",
-}
-# Those that measure one thing, which their title names; of others the metric has to be said.
-_ONE_THING = frozenset(
-    {
-        "startup", "cpu", "memory-bandwidth", "memory-latency", "syscall", "fork", "context-switch", "redis",
-        "memcached", "two-kernels", "docker-in-vm", "full-start", "cold-start",
-    }
-)  # fmt: skip
-
 
 # How a reason begins that a gate gave; its figures differ from block to block.
 GATE_REASON = "refused by the gate "
@@ -56,7 +29,8 @@ def reasons(each: t.Iterable[str]) -> str:
 
 def title(scenario: str) -> str:
     """Return a heading for a scenario."""
-    return SCENARIO_TITLES.get(scenario, scenario.replace("-", " ").capitalize())
+    known = BY_NAME.get(scenario)
+    return known.title if known else scenario.replace("-", " ").capitalize()
 
 
 def median(entry: t.Mapping[str, t.Any] | None, unit: str) -> str:
@@ -81,7 +55,8 @@ def label(scenario: str, metric: str) -> str:
 
 
 def _with_metric(scenario: str, text: str, metric: str) -> str:
-    return text if scenario in _ONE_THING else f"{text}: {metric.replace('_', ' ')}"
+    known = BY_NAME.get(scenario)
+    return text if known and known.one_metric else f"{text}: {metric.replace('_', ' ')}"
 
 
 def figure(value: float | None) -> str:

@@ -19,6 +19,7 @@ options:
       - V(arms_of_group), V(arms_of_peers) and V(arms_of_technology) are dictionaries of lists of arms.
       - V(not_by_default) are the arms that are measured only where they are named.
       - V(limited_by_cgroups) are the arms whose instances the host's control groups limit.
+      - V(scenarios) are all scenarios, V(images_of_scenario) the further images of each.
       - V(images_of_arm) are the further images, V(image_files_of_arm) the files of the guest image that an arm needs.
     type: list
     elements: str
@@ -43,7 +44,9 @@ import typing as t
 
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
-from ansible_collections.vcompare.lab.plugins.module_utils._contract import arms
+from ansible_collections.vcompare.lab.plugins.module_utils._contract import arms, scenarios
+
+TABLES: t.Mapping[str, t.Any] = {**arms.TABLES, **scenarios.TABLES}
 
 
 class LookupModule(LookupBase):
@@ -51,9 +54,9 @@ class LookupModule(LookupBase):
 
     def run(self, terms: t.Any, variables: t.Any = None, **kwargs: t.Any) -> list[t.Any]:
         """Return the table as the only element."""
-        if len(terms) != 1 or terms[0] not in arms.TABLES:
+        if len(terms) != 1 or terms[0] not in TABLES:
             raise AnsibleLookupError(
-                f"vcompare.lab.contract: name one table of {', '.join(arms.TABLES)}, not {', '.join(map(str, terms))}."
+                f"vcompare.lab.contract: name one table of {', '.join(TABLES)}, not {', '.join(map(str, terms))}."
             )
         # Lists, where the rows have tuples.
-        return [json.loads(json.dumps(arms.TABLES[terms[0]]))]
+        return [json.loads(json.dumps(TABLES[terms[0]]))]

@@ -15,7 +15,7 @@ import ansible_collections.vcompare.lab as collection
 import pytest
 import yaml
 from ansible.errors import AnsibleLookupError
-from ansible_collections.vcompare.lab.plugins.lookup.contract import LookupModule
+from ansible_collections.vcompare.lab.plugins.lookup.contract import TABLES, LookupModule
 from ansible_collections.vcompare.lab.plugins.module_utils._contract import arms
 from ansible_collections.vcompare.lab.plugins.module_utils.backends import network, registry
 from ansible_collections.vcompare.lab.plugins.module_utils.experiments.registry import EXPERIMENTS
@@ -111,7 +111,7 @@ def test_profiles_and_claims_name_arms_that_there_are() -> None:
 
 def test_roles_read_the_same_tables() -> None:
     lookup = LookupModule()
-    for name, table in arms.TABLES.items():
+    for name, table in TABLES.items():
         (value,) = lookup.run([name])
         assert value == (
             {key: list(inner) for key, inner in table.items()}

@@ -42,8 +42,6 @@ from ansible_collections.vcompare.lab.plugins.module_utils.experiments.load impo
 from ansible_collections.vcompare.lab.plugins.module_utils.experiments.stage import Stage
 from ansible_collections.vcompare.lab.plugins.module_utils.workloads.base import WorkSpec
 
-from vcompare_runner import names
-
 from .conftest import IMAGE, Arms, LocalBackend
 
 PLAN = block.Plan(
@@ -625,10 +623,6 @@ def test_redis_is_asked_from_outside(redis_server: str, address: str) -> None:
                 resp.ask(address, "NONSENSE", 5)
         finally:
             server.kill()
-
-
-def test_both_sides_know_the_same_experiments() -> None:
-    assert tuple(registry.EXPERIMENTS) == names.EXPERIMENTS
 
 
 def test_time_on_a_cpu_is_counted() -> None:
