@@ -14,6 +14,7 @@ from pathlib import Path
 from vcompare_runner import home as homes
 from vcompare_runner import plan as plans
 from vcompare_runner import seen, server_plan, turns
+from vcompare_runner._contract.ids import new_run_id
 from vcompare_runner.bundle import load_bundle
 from vcompare_runner.environment import home_environment
 from vcompare_runner.errors import (
@@ -166,7 +167,7 @@ def _new_request(options: CompareOptions, run: str) -> plans.Request:
 
 def _request(options: CompareOptions, home: Path) -> plans.Request:
     if options.resume is None:
-        return _new_request(options, homes.new_run_id())
+        return _new_request(options, new_run_id())
     folder = homes.find_run(home, options.resume)
     summary = homes.summarise_run(folder)
     # One whose profile had no more time has it again; of a budget that was asked for, nothing is left.

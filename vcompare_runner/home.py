@@ -4,10 +4,8 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import os
 import re
-import secrets
 import typing as t
 from pathlib import Path
 
@@ -15,8 +13,6 @@ from vcompare_runner.bundle import Manifest, read_manifest
 from vcompare_runner.edges import expanded, is_there, open_lines, parse_json
 from vcompare_runner.errors import BundleError, UsageError
 from vcompare_runner.names import compared, did_you_mean
-
-RUN_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
 
 
 def find_home() -> Path:
@@ -73,12 +69,6 @@ def make_private(folder: Path) -> Path:
             f"the folder {folder} can't be made: {error.strerror}", _HOME_REMEDY
         ) from error
     return folder
-
-
-def new_run_id(now: datetime.datetime | None = None) -> str:
-    """Return a fresh run id: UTC time and six random hexadecimal digits."""
-    moment = now or datetime.datetime.now(datetime.UTC)
-    return f"{moment:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
 
 
 def run_folders(home: Path) -> list[Path]:

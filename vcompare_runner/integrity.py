@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import os
 import typing as t
 from pathlib import Path
 
 from vcompare_runner import edges
+from vcompare_runner._contract.encoding import canonical, digest
 from vcompare_runner.errors import BundleError
 from vcompare_runner.integrity_lines import Lines, by_key, counted, what_differs
 
@@ -111,17 +111,6 @@ class _Line:
     def reference(self) -> str:
         """What the next line refers to: a line of an older version has no hash of its own."""
         return self.sha256 or hashlib.sha256(self.text).hexdigest()
-
-
-def canonical(record: t.Mapping[str, t.Any]) -> bytes:
-    """Return the one form of a record that is hashed (the writer's ``chain.canonical``).
-
-    :raises ValueError: it has NaN or infinity in it, which no writer of ours writes.
-    """
-    text = json.dumps(
-        record, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")
-    )
-    return text.encode("utf-8")
 
 
 def check(folder: Path) -> Integrity:
@@ -258,7 +247,7 @@ def _check_manifest(folder: Path, lines: t.Sequence[_Line]) -> None:
     manifest = edges.parse_json(edges.read_bytes(path))
     fixed = {key: value for key, value in manifest.items() if key not in MANIFEST_LATER}
     try:
-        own = hashlib.sha256(canonical(fixed)).hexdigest()
+        own = digest(fixed)
     except ValueError:
         own = "unknown"
     for line in lines:

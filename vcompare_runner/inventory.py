@@ -11,11 +11,11 @@ import typing as t
 from pathlib import Path
 
 from vcompare_runner._contract.arms import ARMS_OF_GROUP, XEN_GROUP, arm_order
+from vcompare_runner._contract.turns import XEN_SUFFIX
 from vcompare_runner.edges import is_plausible, parse_json, shown_number
 from vcompare_runner.environment import ansible_environment
 from vcompare_runner.errors import UsageError
 from vcompare_runner.hints import hints
-from vcompare_runner.names import XEN_SUFFIX
 from vcompare_runner.project import Project, ansible_program
 
 _TIMEOUT_S = 120

@@ -11,25 +11,6 @@ from vcompare_runner._contract.arms import AGAIN
 DEFAULT_LAB = "default"
 DEFAULT_PROFILE = "quick"
 
-# A host that takes turns is booted into Xen for Xen's arms, and is another one in a bundle then.
-XEN_SUFFIX = "+xen"
-# How many blocks are measured before it is booted into the other system, where nothing else is said.
-GROUP_BLOCKS = 5
-
-METAL = "metal"
-VM = "vm"
-NESTED_KVM = "nested-kvm"
-NESTED_TCG = "nested-tcg"
-UNKNOWN = "unknown"
-
-SUBSTRATE_WORDS: t.Mapping[str, str] = {
-    METAL: "real hardware",
-    VM: "virtual machines",
-    NESTED_KVM: "virtual machines with hardware virtualisation",
-    NESTED_TCG: "emulated hardware",
-    UNKNOWN: "hosts of unknown kind",
-}
-
 ACCELERATIONS: tuple[str, ...] = ("auto", "kvm", "tcg")
 
 # What may interrupt a server, where it is allowed.

@@ -13,21 +13,14 @@ from pathlib import Path
 import pydantic
 
 from vcompare_runner import edges
+from vcompare_runner._contract import durations
 from vcompare_runner._contract.arms import AGAIN, ARMS, BARE, PLANTED
 from vcompare_runner._contract.scenarios import EXPERIMENTS
 from vcompare_runner.bundle import read_manifest
 from vcompare_runner.claims.declared import check_files, shipped
-from vcompare_runner.duration import parse_duration
 from vcompare_runner.errors import BundleError, UsageError
 from vcompare_runner.inventory import Inventory
-from vcompare_runner.names import (
-    ACCELERATIONS,
-    ALLOWED,
-    DEFAULT_LAB,
-    NODES,
-    compared,
-    did_you_mean,
-)
+from vcompare_runner.names import ACCELERATIONS, ALLOWED, DEFAULT_LAB, NODES, compared, did_you_mean
 from vcompare_runner.project import Project
 
 LAB_NAME = re.compile(r"[a-z][a-z0-9-]{0,19}")
@@ -349,7 +342,7 @@ def new_request(
         systems=tuple(str(_catalogue("--systems", path)) for path in systems or ()),
         accel=check_accel(accel),
         inventory=str(inventory) if inventory else None,
-        budget_s=None if budget is None else parse_duration("--budget", budget),
+        budget_s=None if budget is None else _budget_s(budget),
         nodes=check_nodes(nodes),
     )
 
@@ -404,6 +397,13 @@ def _max_blocks(request: Request, profile: Profile) -> int:
     if request.budget_s is not None:
         return max(least, BUDGET_MAX_BLOCKS)
     return least if request.blocks else max(least, profile.max_blocks)
+
+
+def _budget_s(text: str) -> int:
+    try:
+        return durations.parse(text)
+    except ValueError as error:
+        raise UsageError(f"--budget: {error}", durations.REMEDY) from None
 
 
 def _group_of(arm: str) -> str:

@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 
 from vcompare_runner._contract.arms import BARE
+from vcompare_runner._contract.substrates import NESTED_TCG
 from vcompare_runner.bundle import Bundle, load_bundle
-from vcompare_runner.names import NESTED_TCG
 from vcompare_runner.statistics import MIN_PAIRS, block_values, choose_baseline, compare
 
 # Without declared claims, every ratio of the report is a question: can 5% be told from nothing?

@@ -7,9 +7,9 @@ import math
 import typing as t
 from pathlib import Path
 
+from vcompare_runner._contract.turns import GROUP_BLOCKS, XEN_SUFFIX
 from vcompare_runner.bundle import load_bundle
 from vcompare_runner.errors import BundleError
-from vcompare_runner.names import GROUP_BLOCKS, XEN_SUFFIX
 
 if t.TYPE_CHECKING:
     from vcompare_runner.inventory import Inventory

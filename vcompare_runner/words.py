@@ -7,7 +7,7 @@ import math
 import typing as t
 
 from vcompare_runner._contract.scenarios import BY_NAME
-from vcompare_runner.names import METAL, NESTED_KVM, NESTED_TCG, SUBSTRATE_WORDS, UNKNOWN, VM
+from vcompare_runner._contract.substrates import METAL, NESTED_KVM, NESTED_TCG, UNKNOWN, VM, WORDS
 
 NO_VALUE = "–"
 
@@ -117,7 +117,7 @@ def compared(verdict: str | None) -> str:
 
 def substrate(name: str | None) -> str:
     """Say in words what a host stands on."""
-    return SUBSTRATE_WORDS.get(name or "", name or "unknown")
+    return WORDS.get(name or "", name or "unknown")
 
 
 def substrate_statement(substrates: t.Mapping[str, str]) -> str:

@@ -14,12 +14,13 @@ from pathlib import Path
 import ansible.release
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+from ansible_collections.vcompare.lab.plugins.module_utils._contract import durations
+from ansible_collections.vcompare.lab.plugins.module_utils._contract import turns as parts
+from ansible_collections.vcompare.lab.plugins.module_utils._contract.ids import new_run_id
 from ansible_collections.vcompare.lab.plugins.plugin_utils import turns
-from ansible_collections.vcompare.lab.plugins.plugin_utils.budget import seconds_of
 from ansible_collections.vcompare.lab.plugins.plugin_utils.bundle import (
     Bundle,
     BundleError,
-    new_run_id,
 )
 from ansible_collections.vcompare.lab.plugins.plugin_utils.claims import (
     ClaimsError,
@@ -89,9 +90,9 @@ class ActionModule(ActionBase):
         # Also in check mode: what is wrong with them is said before anything is made.
         declared = declare(catalogues) if (catalogues := arguments["claims"]) else None
         try:
-            budget_s = seconds_of(arguments["budget"])
+            budget_s = durations.budget(arguments["budget"])
         except ValueError as error:
-            raise AnsibleActionFail(f"vcompare_budget: {error}") from None
+            raise AnsibleActionFail(f"vcompare_budget: {error}; {durations.REMEDY}.") from None
         profile = dict(arguments["profile"])
         if budget_s is not None:
             profile["budget_s"] = budget_s
@@ -142,15 +143,15 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(
                 f"bundle: turn: it needs host, boot, began: {error!r}"
             ) from None
-        if boot not in turns.BOOTS:
+        if boot not in parts.BOOTS:
             raise AnsibleActionFail(
-                f"bundle: turn: boot is one of {', '.join(turns.BOOTS)}, not {boot}"
+                f"bundle: turn: boot is one of {', '.join(parts.BOOTS)}, not {boot}"
             )
         elapsed_s = round(time.time() - began, 3)
         result = {"run": bundle.path.name, "path": str(bundle.path), "elapsed_s": elapsed_s}
         if not self._task.check_mode:
             if turn.get("facts"):
-                bundle.write_facts(turns.part_name(host, boot), turn["facts"])
+                bundle.write_facts(parts.part_name(host, boot), turn["facts"])
             reason = turn.get("reason") or None
             bundle.turned(
                 {
@@ -203,7 +204,7 @@ def planned_arms(hosts: dict[str, t.Any]) -> list[dict[str, t.Any]]:
 def _part(host: str, arm: str) -> dict[str, str]:
     """Return under which name an arm of a host that takes turns is measured, and in which system."""
     boot = turns.boot_of(arm)
-    return {"host": turns.part_name(host, boot), "machine": host, "boot": boot}
+    return {"host": parts.part_name(host, boot), "machine": host, "boot": boot}
 
 
 def versions() -> dict[str, str]:

@@ -21,6 +21,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.vcompare.lab.plugins.module_utils import conditions
+from ansible_collections.vcompare.lab.plugins.module_utils._contract import turns as parts
 from ansible_collections.vcompare.lab.plugins.module_utils.block import instance_name
 from ansible_collections.vcompare.lab.plugins.module_utils.order import order_of
 from ansible_collections.vcompare.lab.plugins.plugin_utils import controller, reset, turns
@@ -37,7 +38,7 @@ _SPEC: dict[str, t.Any] = {
     "blocks": {"type": "int", "required": True},
     "max_blocks": {"type": "int"},
     "arms": {"type": "list", "elements": "str", "required": True},
-    "boot": {"type": "str", "choices": ["", *turns.BOOTS], "default": ""},
+    "boot": {"type": "str", "choices": ["", *parts.BOOTS], "default": ""},
     "full_digest": {"type": "bool"},
 }
 
@@ -179,7 +180,7 @@ def _part(
     if not boot:
         return machine, arms, None
     own = [arm for arm in arms if turns.boot_of(arm) == boot]
-    return turns.part_name(machine, boot), own, {"machine": machine, "boot": boot}
+    return parts.part_name(machine, boot), own, {"machine": machine, "boot": boot}
 
 
 def _outcomes(block: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:

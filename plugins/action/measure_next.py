@@ -13,6 +13,8 @@ from pathlib import Path
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible_collections.vcompare.lab.plugins.module_utils._contract import arms
+from ansible_collections.vcompare.lab.plugins.module_utils._contract import turns as parts
 from ansible_collections.vcompare.lab.plugins.plugin_utils import runner, turns
 from ansible_collections.vcompare.lab.plugins.plugin_utils.bundle import Bundle
 
@@ -66,9 +68,9 @@ class ActionModule(ActionBase):
                 "began": {"type": "float"},
                 "hosts": {"type": "list", "elements": "str", "default": []},
                 "sharing": {"type": "dict", "default": {}},
-                "boot": {"type": "str", "choices": list(turns.BOOTS), "default": turns.LINUX},
+                "boot": {"type": "str", "choices": list(parts.BOOTS), "default": arms.LINUX},
                 "until": {"type": "int", "default": 0},
-                "group": {"type": "int", "default": turns.DEFAULT_GROUP},
+                "group": {"type": "int", "default": parts.GROUP_BLOCKS},
             },
         )
         after = arguments["after"]
@@ -160,7 +162,7 @@ def _ended(bundle: Bundle, limits: _Limits, after: int) -> tuple[dict[str, t.Any
 
 
 def _go_on(
-    block: int, claims: Claims, boot: str = turns.LINUX, until: int | None = None
+    block: int, claims: Claims, boot: str = arms.LINUX, until: int | None = None
 ) -> dict[str, t.Any]:
     return {
         "changed": False,
@@ -178,7 +180,7 @@ def _end(block: int, stopped: str) -> dict[str, t.Any]:
         "changed": False,
         "go_on": False,
         "block": block,
-        "boot": turns.LINUX,
+        "boot": arms.LINUX,
         "until": block,
         "stopped": stopped,
         "open": [],

@@ -20,6 +20,7 @@ options:
       - V(not_by_default) are the arms that are measured only where they are named.
       - V(limited_by_cgroups) are the arms whose instances the host's control groups limit.
       - V(scenarios) are all scenarios, V(images_of_scenario) the further images of each.
+      - V(timeout_factors) says of each substrate how much longer a step may take than on real hardware.
       - V(images_of_arm) are the further images, V(image_files_of_arm) the files of the guest image that an arm needs.
     type: list
     elements: str
@@ -44,9 +45,13 @@ import typing as t
 
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
-from ansible_collections.vcompare.lab.plugins.module_utils._contract import arms, scenarios
+from ansible_collections.vcompare.lab.plugins.module_utils._contract import (
+    arms,
+    scenarios,
+    substrates,
+)
 
-TABLES: t.Mapping[str, t.Any] = {**arms.TABLES, **scenarios.TABLES}
+TABLES: t.Mapping[str, t.Any] = {**arms.TABLES, **scenarios.TABLES, **substrates.TABLES}
 
 
 class LookupModule(LookupBase):

@@ -11,7 +11,7 @@ import re
 import typing as t
 from pathlib import Path
 
-from ansible_collections.vcompare.lab.plugins.module_utils.substrate import METAL
+from ansible_collections.vcompare.lab.plugins.module_utils._contract.substrates import METAL
 
 _CPU = "sys/devices/system/cpu"
 

@@ -13,10 +13,15 @@ import re
 import typing as t
 from pathlib import Path
 
+from ansible_collections.vcompare.lab.plugins.module_utils._contract.substrates import (
+    METAL,
+    NESTED_KVM,
+    NESTED_TCG,
+    UNKNOWN,
+    VM,
+)
 from ansible_collections.vcompare.lab.plugins.module_utils.cpuid import hypervisor_signature
 
-METAL, VM, NESTED_KVM, NESTED_TCG, UNKNOWN = "metal", "vm", "nested-kvm", "nested-tcg", "unknown"
-SUBSTRATES = (METAL, VM, NESTED_KVM, NESTED_TCG, UNKNOWN)
 # The disk that only nodes of a nested lab have.
 NODE_DISK = "/dev/disk/by-id/virtio-vc-rootfs"
 

@@ -40,9 +40,9 @@ options:
     default: /run/docker.sock
   timeout_s:
     description:
-      - The longest that the daemon may take to start and to answer, in seconds.
+      - The longest that the daemon may take to start and to answer, in seconds. An emulated host needs minutes.
     type: float
-    default: 300
+    default: 900
   allow_restart:
     description:
       - Whether a daemon that carries containers may be restarted. Where it may not, the module fails before anything is
@@ -192,7 +192,7 @@ def main() -> None:
             "options": {"type": "dict", "default": {}},
             "config_file": {"type": "path", "default": "/etc/docker/daemon.json"},
             "socket": {"type": "path", "default": "/run/docker.sock"},
-            "timeout_s": {"type": "float", "default": 300},
+            "timeout_s": {"type": "float", "default": 900},
             "allow_restart": {"type": "bool", "default": False},
         },
         supports_check_mode=True,

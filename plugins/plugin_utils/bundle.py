@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime
 import fcntl
 import hashlib
 import json
@@ -23,6 +22,7 @@ import secrets
 import typing as t
 from pathlib import Path
 
+from ansible_collections.vcompare.lab.plugins.module_utils._contract.ids import utc_now
 from ansible_collections.vcompare.lab.plugins.plugin_utils import chain
 
 SCHEMA = 1
@@ -37,17 +37,6 @@ Record = dict[str, t.Any]
 
 class BundleError(Exception):
     """A bundle can't be used; the text says what differs or is wrong, and what to do."""
-
-
-def utc_now() -> str:
-    """The time of day in UTC, to the second."""
-    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def new_run_id() -> str:
-    """A name for a run that sorts by time and that no other run has."""
-    now = datetime.datetime.now(datetime.UTC)
-    return f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
 
 
 def new_seed() -> int:

@@ -15,24 +15,21 @@ import json
 import typing as t
 import zlib
 
+from ansible_collections.vcompare.lab.plugins.module_utils._contract.encoding import canonical
+from ansible_collections.vcompare.lab.plugins.module_utils._contract.encoding import (
+    digest as digest_of,
+)
+
 Record = dict[str, t.Any]
 
 # What is written into a manifest after the first block.
 MANIFEST_LATER = ("finished_at", "stopped", "last_block_sha256")
 
 
-def canonical(record: t.Mapping[str, t.Any]) -> bytes:
-    """Return the one form of a record that is hashed."""
-    text = json.dumps(
-        record, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")
-    )
-    return text.encode("utf-8")
-
-
 def manifest_hash(manifest: t.Mapping[str, t.Any]) -> str:
     """Return the hash of all that a manifest says before the first block."""
     fixed = {key: value for key, value in manifest.items() if key not in MANIFEST_LATER}
-    return hashlib.sha256(canonical(fixed)).hexdigest()
+    return digest_of(fixed)
 
 
 def checksums(lines: bytes) -> str:

@@ -4,9 +4,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import typing as t
+
+from ansible_collections.vcompare.lab.plugins.module_utils._contract.encoding import digest
 
 Record = dict[str, t.Any]
 
@@ -44,14 +44,6 @@ def declare(catalogues: t.Sequence[Record]) -> Record:
         "files": [str(catalogue["file"]) for catalogue in catalogues],
         "claims": claims,
     }
-
-
-def digest(claims: t.Sequence[t.Any]) -> str:
-    """The sha256 of claims: of their JSON with sorted keys."""
-    text = json.dumps(
-        claims, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    )
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
 def undeclared(there: Record | None, catalogues: t.Sequence[Record]) -> list[str]:

@@ -14,21 +14,13 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from ansible_collections.vcompare.lab.plugins.module_utils._contract import turns as parts
 from ansible_collections.vcompare.lab.plugins.module_utils._contract.arms import BY_NAME, LINUX, XEN
-
-BOOTS = (LINUX, XEN)
-# A reboot of a server takes minutes: with five blocks a group it is a small part of the time.
-DEFAULT_GROUP = 5
 
 
 def boot_of(arm: str) -> str:
     """Return the system that an arm is measured in."""
     return BY_NAME[arm].boot
-
-
-def part_name(host: str, boot: str) -> str:
-    """Return the name in a bundle of what is measured on a host in one of its systems."""
-    return host if boot == LINUX else f"{host}+{boot}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,8 +51,8 @@ class Turns:
     ) -> None:
         self._rounds = rounds
         self._of_boot = {
-            boot: [part_name(host, boot) for host, boots in sharing.items() if boot in boots]
-            for boot in BOOTS
+            boot: [parts.part_name(host, boot) for host, boots in sharing.items() if boot in boots]
+            for boot in parts.BOOTS
         }
         # They are measured in whatever system the others are booted into.
         self._anytime = [host for host in hosts if host not in sharing]

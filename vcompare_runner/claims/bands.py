@@ -16,7 +16,7 @@ import pydantic
 import yaml
 
 from vcompare_runner._contract.arms import BARE
-from vcompare_runner.names import METAL
+from vcompare_runner._contract.substrates import METAL
 from vcompare_runner.statistics import ArmFigures, ScenarioFigures
 
 FILE = Path(__file__).with_name("bands.yml")

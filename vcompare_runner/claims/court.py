@@ -11,6 +11,7 @@ import numpy as np
 
 from vcompare_runner import conditions, words
 from vcompare_runner._contract.arms import AGAIN, BARE
+from vcompare_runner._contract.substrates import NESTED_TCG, UNKNOWN
 from vcompare_runner.bundle import Bundle, usable_arms
 from vcompare_runner.claims import comparisons, sentences
 from vcompare_runner.claims.bands import Held, Kind, find, hold
@@ -18,7 +19,6 @@ from vcompare_runner.claims.comparisons import Result
 from vcompare_runner.claims.schema import ClaimTest
 from vcompare_runner.gate_limits import MOST_REFUSED, STOLEN_WITHOUT_MARGIN
 from vcompare_runner.integrity import NOT_AS_WRITTEN
-from vcompare_runner.names import NESTED_TCG, UNKNOWN
 from vcompare_runner.samples import NO_REASON, OK
 from vcompare_runner.statistics import ArmFigures, Interval, ScenarioFigures
 

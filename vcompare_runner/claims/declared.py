@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
-import json
 import typing as t
 from pathlib import Path
 
+from vcompare_runner._contract.encoding import digest
 from vcompare_runner.bundle import Manifest, Note
 from vcompare_runner.claims import schema
 from vcompare_runner.errors import BundleError, UsageError
@@ -50,14 +49,6 @@ class Catalogue:
                 f"version ({self.sha256[:12]})",
             ),
         )
-
-
-def digest(claims: t.Sequence[t.Mapping[str, t.Any]]) -> str:
-    """Return the sha256 of claims as they were declared: of their JSON with sorted keys."""
-    text = json.dumps(
-        claims, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    )
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
 @functools.cache

@@ -31,12 +31,12 @@ import shlex
 import typing as t
 
 from vcompare_runner import words
+from vcompare_runner._contract import durations
 from vcompare_runner._contract.arms import AGAIN, ARMS, BARE, PLANTED, arm_order
+from vcompare_runner._contract.substrates import NESTED_TCG
 from vcompare_runner.bundle import ArmPlan, Bundle, Note, ProofLine, Substrate, usable_arms
 from vcompare_runner.claims.bands import Held, held_figures
 from vcompare_runner.claims.declared import Catalogue
-from vcompare_runner.duration import write_duration
-from vcompare_runner.names import NESTED_TCG
 from vcompare_runner.report import turns
 from vcompare_runner.samples import NO_REASON, OK, OTHER_RUN
 from vcompare_runner.statistics import (
@@ -476,7 +476,7 @@ def _reproduce(bundle: Bundle) -> dict[str, str]:
     command = ["vcompare", "compare", "--profile", manifest.profile.name]
     command += ["--blocks", str(_blocks_to_repeat(bundle)), "--seed", str(manifest.seed)]
     if manifest.profile.budget_s:
-        command += ["--budget", write_duration(manifest.profile.budget_s)]
+        command += ["--budget", durations.write(manifest.profile.budget_s)]
     if set(arms) != set(ARMS):
         command += ["--arms", ",".join(arms)]
     command += ["--scenarios", ",".join(manifest.profile.scenarios)]

@@ -9,9 +9,9 @@ from __future__ import annotations
 import typing as t
 
 from vcompare_runner import words
+from vcompare_runner._contract import durations
 from vcompare_runner._contract.arms import AGAIN, PLANTED, arm_order
 from vcompare_runner.bundle import ArmPlan, Bundle, Note
-from vcompare_runner.duration import write_duration
 
 SYSTEMS: t.Mapping[str, str] = {"linux": "plain Linux", "xen": "Xen"}
 
@@ -82,7 +82,7 @@ def notes(bundle: Bundle) -> t.Iterator[Note]:
             yield Note(
                 "alternating-boots",
                 f"measured in alternating boots of one host: {machine} ran {sides}. It was booted {boots} "
-                f"{'time' if boots == 1 else 'times'} for that, which took {write_duration(entry['elapsed_s'])}; "
+                f"{'time' if boots == 1 else 'times'} for that, which took {durations.write(entry['elapsed_s'])}; "
                 "figures of the two systems are of the same machine, and a reboot lies between them",
             )
         for failed in entry["failed"]:

@@ -245,9 +245,9 @@ def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=300,
         )
     except subprocess.TimeoutExpired as error:
-        raise VcompareError(f"{' '.join(command[:2])} did not end within 60 s.") from error
+        raise VcompareError(f"{' '.join(command[:2])} did not end within 300 s.") from error
     except OSError as error:
         raise VcompareError(f"{command[0]} can't be started: {error.strerror}.") from error

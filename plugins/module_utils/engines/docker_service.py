@@ -88,7 +88,7 @@ class Service:
                 capture_output=True,
                 text=True,
                 check=False,
-                timeout=60,
+                timeout=300,
             )
         except (OSError, subprocess.TimeoutExpired):
             return "(the journal can't be read)"
@@ -107,7 +107,7 @@ class Service:
             )
         except subprocess.TimeoutExpired as error:
             raise VcompareError(
-                f"systemctl {arguments[0]} did not end within {self._timeout_s:g} s."
+                f"systemctl {arguments[0]} did not end within {self._timeout_s:g} s"
             ) from error
 
 

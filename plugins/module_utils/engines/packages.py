@@ -91,7 +91,7 @@ def _importable(modules: t.Collection[str]) -> set[str]:
             check=False,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
         )
     except (OSError, subprocess.TimeoutExpired):
         return set()

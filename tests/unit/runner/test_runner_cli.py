@@ -20,6 +20,7 @@ from test_runner_claims_schema import write as write_claims
 
 from vcompare_runner import cli, commands, plan, project
 from vcompare_runner import home as homes
+from vcompare_runner._contract import ids
 from vcompare_runner.errors import UsageError
 
 
@@ -179,8 +180,8 @@ def test_where_home_is(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_run_ids() -> None:
-    first, second = homes.new_run_id(), homes.new_run_id()
-    assert homes.RUN_ID.fullmatch(first)
+    first, second = ids.new_run_id(), ids.new_run_id()
+    assert ids.RUN_ID.fullmatch(first)
     assert first != second
 
 

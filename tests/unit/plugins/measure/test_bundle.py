@@ -12,12 +12,12 @@ import typing as t
 from pathlib import Path
 
 import pytest
+from ansible_collections.vcompare.lab.plugins.module_utils._contract.ids import new_run_id
 from ansible_collections.vcompare.lab.plugins.plugin_utils import bundle as bundle_module
 from ansible_collections.vcompare.lab.plugins.plugin_utils.bundle import (
     Bundle,
     BundleError,
     file_name,
-    new_run_id,
 )
 
 from vcompare_runner.bundle import load_bundle

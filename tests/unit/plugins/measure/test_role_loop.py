@@ -26,6 +26,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.vcompare.lab.plugins.plugin_utils.bundle import Bundle
 from ansible_collections.vcompare.lab.plugins.module_utils.order import order_of
 from ansible_collections.vcompare.lab.plugins.plugin_utils import turns
+from ansible_collections.vcompare.lab.plugins.module_utils._contract import turns as parts
 
 class ActionModule(ActionBase):
     TRANSFERS_FILES = False
@@ -36,7 +37,7 @@ class ActionModule(ActionBase):
         if boot := a.get("boot"):
             assert Path(f"booted.{host}").read_text() == boot, "it is booted into the other system"
             part, arms = {"machine": host, "boot": boot}, [x for x in arms if turns.boot_of(x) == boot]
-            host = turns.part_name(host, boot)
+            host = parts.part_name(host, boot)
         if bundle.finished(block, host):
             return {"changed": False, "block": block, "skipped": True}
         if f"{block} {host}" == task_vars.get("test_fail_at"):

@@ -16,18 +16,15 @@ from ansible_collections.vcompare.lab.plugins.action import measure as measure_a
 from ansible_collections.vcompare.lab.plugins.action import measure_next
 from ansible_collections.vcompare.lab.plugins.action.bundle import planned_arms
 from ansible_collections.vcompare.lab.plugins.module_utils._contract import arms
+from ansible_collections.vcompare.lab.plugins.module_utils._contract.turns import BOOTS, part_name
 from ansible_collections.vcompare.lab.plugins.modules import measure as measure_module
 from ansible_collections.vcompare.lab.plugins.plugin_utils.bundle import Bundle, file_name
 from ansible_collections.vcompare.lab.plugins.plugin_utils.turns import (
-    BOOTS,
-    DEFAULT_GROUP,
     Turns,
     boot_of,
     fitting,
-    part_name,
 )
 
-from vcompare_runner import names
 from vcompare_runner.bundle import load_bundle
 
 from .test_actions import action
@@ -77,9 +74,8 @@ def test_each_arm_belongs_to_one_system() -> None:
 
 def test_the_runner_knows_the_same_names() -> None:
     """It can't import the collection."""
-    assert part_name("srv", "xen") == f"srv{names.XEN_SUFFIX}"
+    assert part_name("srv", "xen") == "srv+xen"
     assert part_name("srv", "linux") == "srv"
-    assert names.GROUP_BLOCKS == DEFAULT_GROUP
     xen = tuple(arm for arm in arms.ARMS if boot_of(arm) == "xen")
     assert xen == arms.ARMS_OF_GROUP[arms.XEN_GROUP]
 
