@@ -71,12 +71,12 @@ from ansible.errors import AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin, Constructable
 from ansible.template import trust_as_template
 from ansible_collections.vcompare.lab.plugins.module_utils._contract import arms as contract
+from ansible_collections.vcompare.lab.plugins.module_utils._contract.places import default_home
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
 from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import (
     DEFAULT_NODES,
     Lab,
     Node,
-    default_home,
     nodes_needed,
 )
 

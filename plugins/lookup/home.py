@@ -31,7 +31,7 @@ _raw:
 import typing as t
 
 from ansible.plugins.lookup import LookupBase
-from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import default_home
+from ansible_collections.vcompare.lab.plugins.module_utils._contract.places import default_home
 
 
 class LookupModule(LookupBase):

@@ -24,9 +24,9 @@ from ansible_collections.vcompare.lab.plugins.module_utils import (
     readiness,
     starting,
 )
+from ansible_collections.vcompare.lab.plugins.module_utils._contract import ids
 from ansible_collections.vcompare.lab.plugins.module_utils.backends import registry as backends
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
-    NAME_PREFIX,
     Backend,
     BackendError,
     Image,
@@ -170,12 +170,6 @@ def wall_time() -> str:
     return now.strftime("%Y-%m-%dT%H:%M:%S.") + f"{now.microsecond // 1000:03d}Z"
 
 
-def instance_name(run: str, block: int, arm: str) -> str:
-    """The name of the instance of an arm; unique to the run and the block."""
-    tag = "".join(c for c in run.rpartition("-")[2].lower() if c.isascii() and c.isalnum())
-    return f"{NAME_PREFIX}{tag[-8:] or 'run'}-{block}-{arm}"
-
-
 def _sweep_all(plan: Plan, backend_of: BackendOf) -> str:
     """Destroy what an interrupted block left; return why that was not possible, or nothing.
 
@@ -226,7 +220,7 @@ class _Turn:
             for metric in registry.metrics(scenario)
             if self._asked(scenario, metric)
         }
-        self._name, self._address = instance_name(plan.run, plan.block, arm), ""
+        self._name, self._address = ids.instance_name(plan.run, plan.block, arm), ""
 
     # What is handed back
 

@@ -13,7 +13,7 @@ import typing as t
 from pathlib import Path
 
 from ansible_collections.vcompare.lab.plugins.module_utils import hardware, os_release, substrate
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import STATE_DIR
+from ansible_collections.vcompare.lab.plugins.module_utils._contract.places import STATE_DIR
 
 NODE_ROOTFS = substrate.NODE_DISK
 NODE_KIT = "/run/vcompare/kit"

@@ -11,10 +11,8 @@ import pathlib
 import time
 import typing as t
 
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
-    STATE_DIR,
-    BackendError,
-)
+from ansible_collections.vcompare.lab.plugins.module_utils._contract.places import STATE_DIR
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import BackendError
 
 
 @contextlib.contextmanager

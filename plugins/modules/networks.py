@@ -66,11 +66,11 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vcompare.lab.plugins.module_utils._contract.arms import ARMS
+from ansible_collections.vcompare.lab.plugins.module_utils._contract.places import STATE_DIR
 from ansible_collections.vcompare.lab.plugins.module_utils.backends import (
     host_networks,
     network,
 )
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import STATE_DIR
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.store import Store, write_file
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
 from ansible_collections.vcompare.lab.plugins.module_utils.host_plan import HostPlan

@@ -15,7 +15,7 @@ import time
 import typing as t
 
 from ansible.errors import AnsibleConnectionFailure
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import STATE_DIR
+from ansible_collections.vcompare.lab.plugins.module_utils._contract.places import STATE_DIR
 
 # As long as a silent node is waited for elsewhere.
 BACK_S = 300.0

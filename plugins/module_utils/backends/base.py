@@ -9,6 +9,7 @@ import dataclasses
 import time
 import typing as t
 
+from ansible_collections.vcompare.lab.plugins.module_utils._contract.places import STATE_DIR
 from ansible_collections.vcompare.lab.plugins.module_utils.backends import (
     cpuset,
     data_disk,
@@ -26,7 +27,6 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.network impo
 )
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.process import remaining
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
-    STATE_DIR,
     BackendError,
     Destination,
     Info,

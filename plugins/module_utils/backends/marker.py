@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 
+from ansible_collections.vcompare.lab.plugins.module_utils._contract.ids import NAME_PREFIX
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
-    NAME_PREFIX,
     BackendError,
 )
 

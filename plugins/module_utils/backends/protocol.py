@@ -15,8 +15,6 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.making impor
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
 
 DEFAULT_OWNER = "default"
-NAME_PREFIX = "vc-"
-STATE_DIR = "/var/lib/vcompare"
 
 
 class BackendError(VcompareError):

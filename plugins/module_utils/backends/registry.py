@@ -11,6 +11,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils._contract.arms import
     ARMS,
     PLANTED,
 )
+from ansible_collections.vcompare.lab.plugins.module_utils._contract.places import STATE_DIR
 from ansible_collections.vcompare.lab.plugins.module_utils.backends import proofs
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.bare import (
     Bare,
@@ -19,10 +20,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends.bare import 
     XenDom0,
 )
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.base import Base
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
-    STATE_DIR,
-    BackendError,
-)
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import BackendError
 
 
 # Imported when it is asked for: a library like Docker's takes seconds on an emulated host, at each task, also where no

@@ -18,11 +18,9 @@ import typing as t
 from pathlib import Path
 
 from ansible_collections.vcompare.lab.plugins.module_utils import mounts
+from ansible_collections.vcompare.lab.plugins.module_utils._contract.places import STATE_DIR
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.marker import check_name
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
-    STATE_DIR,
-    BackendError,
-)
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import BackendError
 
 Record = dict[str, t.Any]
 _PASS_THROUGH = 0o711

@@ -46,17 +46,6 @@ def nodes_needed(arms: t.Collection[str], there: int = 0) -> int:
     return max(needed, min(there, DEFAULT_NODES))
 
 
-def default_home() -> str:
-    """The folder that holds all that a machine keeps (``VCOMPARE_HOME``, else the XDG data folder's)."""
-    home = os.environ.get("VCOMPARE_HOME")
-    if home:
-        return os.path.abspath(os.path.expanduser(home))
-    data = os.environ.get("XDG_DATA_HOME") or os.path.join(
-        os.path.expanduser("~"), ".local", "share"
-    )
-    return os.path.join(data, "vcompare")
-
-
 @dataclasses.dataclass(frozen=True)
 class Node:
     """One machine of a nested lab, as it is reached from the lab server."""

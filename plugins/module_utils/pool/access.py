@@ -17,11 +17,9 @@ import subprocess
 import typing as t
 from pathlib import Path
 
+from ansible_collections.vcompare.lab.plugins.module_utils._contract.places import STATE_DIR
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.process import host_run
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
-    STATE_DIR,
-    BackendError,
-)
+from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import BackendError
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.store import write_file
 
 SOURCE_DIR = f"{STATE_DIR}/pool"

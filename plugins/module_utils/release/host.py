@@ -12,7 +12,7 @@ import os
 import typing as t
 
 from ansible_collections.vcompare.lab.plugins.module_utils import hostlock
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import STATE_DIR
+from ansible_collections.vcompare.lab.plugins.module_utils._contract.places import STATE_DIR
 from ansible_collections.vcompare.lab.plugins.module_utils.engines import docker_api, packages
 from ansible_collections.vcompare.lab.plugins.module_utils.engines.docker_service import Service
 from ansible_collections.vcompare.lab.plugins.module_utils.host_journal import (

@@ -7,8 +7,9 @@ from __future__ import annotations
 import ipaddress
 
 import pytest
+from ansible_collections.vcompare.lab.plugins.module_utils._contract.places import default_home
 from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
-from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import Lab, default_home
+from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import Lab
 from hypothesis import given
 from hypothesis import strategies as st
 

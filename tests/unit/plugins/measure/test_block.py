@@ -17,6 +17,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils import (
     evidence,
     starting,
 )
+from ansible_collections.vcompare.lab.plugins.module_utils._contract import ids
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
     BackendError,
     Proof,
@@ -416,4 +417,4 @@ def test_an_arm_beside_a_leftover_is_refused(local_arms: Arms) -> None:
     ],
 )
 def test_names_of_instances(run: str, name: str) -> None:
-    assert block.instance_name(run, 3, "kvm") == name
+    assert ids.instance_name(run, 3, "kvm") == name
