@@ -20,4 +20,5 @@ check "ansible-lint" env ANSIBLE_HOME="$VCOMPARE_TEST_WORK/ansible" ansible-lint
 check "antsibull-changelog" antsibull-changelog lint || code=1
 check "antsibull-docs" docs || code=1
 check "shellcheck" scripts || code=1
+VCOMPARE_TEST_SHOW=1 check "the house" python tools/house.py || code=1
 exit $code

@@ -14,6 +14,7 @@ import time
 import typing as t
 
 from ansible_collections.vcompare.lab.plugins.module_utils import starting
+from ansible_collections.vcompare.lab.plugins.module_utils._contract.arms import XEN_ARMS
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.process import wait_until
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
     BackendError,
@@ -70,7 +71,7 @@ def placed(stage: Stage) -> t.Iterator[Figure]:
         there = placement.Host(pool.peer.name, float(pool.opened["offer_mib"]))
         # The turn's own instance counts as placed. Xen has given it all its memory; elsewhere it was promised that.
         here.promise(stage.spec.memory_mib)
-        if stage.backend.arm.startswith("xen-"):
+        if stage.backend.arm in XEN_ARMS:
             here.promised_mib = 0.0
         offers = (here.offer_mib - here.promised_mib, there.offer_mib)
         size = placement.size_mib(offers, stage.spec.memory_mib)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from ansible_collections.vcompare.lab.plugins.module_utils import freed
+from ansible_collections.vcompare.lab.plugins.module_utils._contract.arms import XEN_ARMS
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.process import host_run
 from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import BackendError
 
@@ -15,7 +16,7 @@ def mib(arm: str) -> float:
 
     :raises BackendError: it can't be read.
     """
-    if arm.startswith("xen-"):
+    if arm in XEN_ARMS:
         said = host_run(["xl", "info", "free_memory"], 120, "asking Xen for its free memory").stdout
         try:
             return float(said)

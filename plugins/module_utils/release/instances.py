@@ -10,7 +10,10 @@ import re
 import typing as t
 from pathlib import Path
 
-from ansible_collections.vcompare.lab.plugins.module_utils._contract.arms import MEASURED_ARMS
+from ansible_collections.vcompare.lab.plugins.module_utils._contract.arms import (
+    MEASURED_ARMS,
+    XEN_ARMS,
+)
 from ansible_collections.vcompare.lab.plugins.module_utils.backends import (
     cgroup,
     network,
@@ -88,7 +91,7 @@ class Instances:
                     )
                 return
         for name in sorted(kept | running):
-            if backend.arm.startswith("xen-") and backend.own_kernel and not proofs.is_dom0():
+            if backend.arm in XEN_ARMS and backend.own_kernel and not proofs.is_dom0():
                 # Its domain ended with Xen; what is left is its folder.
                 self.account.remove(
                     f"{backend.arm} instance", name, functools.partial(backend.store.remove, name)
