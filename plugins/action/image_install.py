@@ -31,7 +31,7 @@ _SPEC: dict[str, t.Any] = {
 _RETRY_AFTER_S = (2, 5, 15)
 # In the home of the user that Ansible connects as, who may write there without becoming root.
 _INCOMING = ".cache/vcompare/incoming"
-# Says that ~/.cache is ours, too; release (module_utils/release/state.py) reads it where a transfer did not end.
+# Says that ~/.cache is ours, too; release (module_utils/_release/state.py) reads it where a transfer did not end.
 _CREATED = ".cache/vcompare/created-parent"
 _CLEAN_UP = f"""
 rm -rf {{folder}}

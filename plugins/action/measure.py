@@ -20,10 +20,10 @@ from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.vcompare.lab.plugins.module_utils import conditions
+from ansible_collections.vcompare.lab.plugins.module_utils._block.order import order_of
 from ansible_collections.vcompare.lab.plugins.module_utils._contract import turns as parts
 from ansible_collections.vcompare.lab.plugins.module_utils._contract.ids import instance_name
-from ansible_collections.vcompare.lab.plugins.module_utils.order import order_of
+from ansible_collections.vcompare.lab.plugins.module_utils._host import conditions
 from ansible_collections.vcompare.lab.plugins.plugin_utils import controller, reset, turns
 from ansible_collections.vcompare.lab.plugins.plugin_utils.bundle import Bundle, BundleError
 

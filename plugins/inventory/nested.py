@@ -72,8 +72,8 @@ from ansible.plugins.inventory import BaseInventoryPlugin, Constructable
 from ansible.template import trust_as_template
 from ansible_collections.vcompare.lab.plugins.module_utils._contract import arms as contract
 from ansible_collections.vcompare.lab.plugins.module_utils._contract.places import default_home
-from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
-from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import (
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils._lab.layout import (
     DEFAULT_NODES,
     Lab,
     Node,

@@ -164,9 +164,9 @@ evidence:
 import dataclasses
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.vcompare.lab.plugins.module_utils.acceleration import Ladder, decide
-from ansible_collections.vcompare.lab.plugins.module_utils.boot_probe import Machine
-from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils._lab.acceleration import Ladder, decide
+from ansible_collections.vcompare.lab.plugins.module_utils._lab.boot_probe import Machine
 
 
 def main() -> None:

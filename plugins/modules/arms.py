@@ -76,14 +76,11 @@ import itertools
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.vcompare.lab.plugins.module_utils import facts
+from ansible_collections.vcompare.lab.plugins.module_utils._arms.protocol import Image, InstanceSpec
+from ansible_collections.vcompare.lab.plugins.module_utils._arms.registry import backend
 from ansible_collections.vcompare.lab.plugins.module_utils._contract.arms import ARMS
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
-    Image,
-    InstanceSpec,
-)
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.registry import backend
-from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils._host import facts
 
 _PROBE = "vc-ready"
 

@@ -169,20 +169,20 @@ evidence:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.vcompare.lab.plugins.module_utils.engines import carried
-from ansible_collections.vcompare.lab.plugins.module_utils.engines.docker_api import Api
-from ansible_collections.vcompare.lab.plugins.module_utils.engines.docker_engine import Engine
-from ansible_collections.vcompare.lab.plugins.module_utils.engines.docker_plan import (
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils._engines import carried
+from ansible_collections.vcompare.lab.plugins.module_utils._engines.docker_api import Api
+from ansible_collections.vcompare.lab.plugins.module_utils._engines.docker_engine import Engine
+from ansible_collections.vcompare.lab.plugins.module_utils._engines.docker_plan import (
     before_installation,
 )
-from ansible_collections.vcompare.lab.plugins.module_utils.engines.docker_service import (
+from ansible_collections.vcompare.lab.plugins.module_utils._engines.docker_service import (
     Service,
     check_apparmor,
     find_dockerd,
 )
-from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
-from ansible_collections.vcompare.lab.plugins.module_utils.host_journal import HostJournal
-from ansible_collections.vcompare.lab.plugins.module_utils.host_plan import HostPlan
+from ansible_collections.vcompare.lab.plugins.module_utils._host.host_journal import HostJournal
+from ansible_collections.vcompare.lab.plugins.module_utils._host.host_plan import HostPlan
 
 
 def main() -> None:

@@ -102,7 +102,7 @@ others:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.vcompare.lab.plugins.module_utils import facts, hardware
+from ansible_collections.vcompare.lab.plugins.module_utils._host import facts, hardware
 
 
 def main() -> None:

@@ -90,8 +90,8 @@ plan:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.vcompare.lab.plugins.module_utils.engines import packages, systems
-from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils._engines import packages, systems
 
 
 def main() -> None:

@@ -139,9 +139,9 @@ reboot_required:
 import pathlib
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
-from ansible_collections.vcompare.lab.plugins.module_utils.release import host
-from ansible_collections.vcompare.lab.plugins.module_utils.release.account import Account
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils._release import host
+from ansible_collections.vcompare.lab.plugins.module_utils._release.account import Account
 
 _OPTIONS = {
     "scope": {"type": "str", "choices": ["host", "user"], "default": "host"},

@@ -95,8 +95,8 @@ import dataclasses
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vcompare.lab.plugins.module_utils._contract.arms import BY_NAME, CHOICES
-from ansible_collections.vcompare.lab.plugins.module_utils.engines import requirements, systems
-from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils._engines import requirements, systems
 
 _OPTIONS = {
     "arms": {"type": "list", "elements": "str", "required": True, "choices": list(CHOICES)},

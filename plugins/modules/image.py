@@ -154,9 +154,9 @@ import time
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
-from ansible_collections.vcompare.lab.plugins.module_utils.host_plan import HostPlan
-from ansible_collections.vcompare.lab.plugins.module_utils.lab import (
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils._host.host_plan import HostPlan
+from ansible_collections.vcompare.lab.plugins.module_utils._images import (
     apt,
     capacity,
     guest_image,

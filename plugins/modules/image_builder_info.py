@@ -68,7 +68,7 @@ user:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.vcompare.lab.plugins.module_utils.lab import builder
+from ansible_collections.vcompare.lab.plugins.module_utils._images import builder
 
 
 def main() -> None:

@@ -95,9 +95,9 @@ sent_bytes:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
-from ansible_collections.vcompare.lab.plugins.module_utils.host_plan import HostPlan
-from ansible_collections.vcompare.lab.plugins.module_utils.lab import image_parts
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils._host.host_plan import HostPlan
+from ansible_collections.vcompare.lab.plugins.module_utils._images import image_parts
 
 
 def main() -> None:

@@ -68,8 +68,8 @@ unpacked_bytes:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
-from ansible_collections.vcompare.lab.plugins.module_utils.lab import image_parts
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils._images import image_parts
 
 
 def main() -> None:

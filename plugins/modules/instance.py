@@ -364,19 +364,16 @@ import time
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.vcompare.lab.plugins.module_utils._contract.arms import ARMS
-from ansible_collections.vcompare.lab.plugins.module_utils.backends import registry
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.base import Base, describe
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.plain import (
+from ansible_collections.vcompare.lab.plugins.module_utils._arms import registry
+from ansible_collections.vcompare.lab.plugins.module_utils._arms.base import Base, describe
+from ansible_collections.vcompare.lab.plugins.module_utils._arms.plain import (
     check_ours,
     info_as_dict,
     spec_of,
 )
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
-    BackendError,
-    Info,
-    InstanceSpec,
-)
+from ansible_collections.vcompare.lab.plugins.module_utils._arms.protocol import Info, InstanceSpec
+from ansible_collections.vcompare.lab.plugins.module_utils._contract.arms import ARMS
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import BackendError
 
 Result = dict[str, t.Any]
 

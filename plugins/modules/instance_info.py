@@ -152,14 +152,14 @@ import dataclasses
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vcompare.lab.plugins.module_utils._arms import registry
+from ansible_collections.vcompare.lab.plugins.module_utils._arms.plain import info_as_dict
 from ansible_collections.vcompare.lab.plugins.module_utils._contract.arms import (
     ARMS,
     MEASURED_ARMS,
     OPTION_GROUPS,
 )
-from ansible_collections.vcompare.lab.plugins.module_utils.backends import registry
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.plain import info_as_dict
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import BackendError
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import BackendError
 
 
 def collect(params: dict[str, t.Any]) -> dict[str, t.Any]:

@@ -91,11 +91,11 @@ differences:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
-from ansible_collections.vcompare.lab.plugins.module_utils.lab import lock as locks
-from ansible_collections.vcompare.lab.plugins.module_utils.lab import packages
-from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import Lab
-from ansible_collections.vcompare.lab.plugins.module_utils.lab.nodes import NestedLab
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils._images import packages
+from ansible_collections.vcompare.lab.plugins.module_utils._lab import lock as locks
+from ansible_collections.vcompare.lab.plugins.module_utils._lab.layout import Lab
+from ansible_collections.vcompare.lab.plugins.module_utils._lab.nodes import NestedLab
 
 # Of differences; a lab of another release has thousands.
 _MOST_SAID = 200

@@ -297,16 +297,17 @@ skipped:
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.vcompare.lab.plugins.module_utils import abandoned, block, hostlock
+from ansible_collections.vcompare.lab.plugins.module_utils._arms import proofs, registry
+from ansible_collections.vcompare.lab.plugins.module_utils._arms.protocol import Image
+from ansible_collections.vcompare.lab.plugins.module_utils._block import block
 from ansible_collections.vcompare.lab.plugins.module_utils._contract.arms import MEASURED_ARMS
-from ansible_collections.vcompare.lab.plugins.module_utils.backends import proofs, registry
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
-    BackendError,
-    Image,
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import BackendError
+from ansible_collections.vcompare.lab.plugins.module_utils._host import abandoned, hostlock
+from ansible_collections.vcompare.lab.plugins.module_utils._scenarios.pool.client import Peer
+from ansible_collections.vcompare.lab.plugins.module_utils._scenarios.workloads.base import WorkSpec
+from ansible_collections.vcompare.lab.plugins.module_utils._scenarios.workloads.registry import (
+    SCENARIOS,
 )
-from ansible_collections.vcompare.lab.plugins.module_utils.pool.client import Peer
-from ansible_collections.vcompare.lab.plugins.module_utils.workloads.base import WorkSpec
-from ansible_collections.vcompare.lab.plugins.module_utils.workloads.registry import SCENARIOS
 
 # An interrupted measurement may still be removing its instance.
 _CLEAN_UP_S = 30.0

@@ -183,11 +183,10 @@ import os
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.vcompare.lab.plugins.module_utils import emulator
-from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
-from ansible_collections.vcompare.lab.plugins.module_utils.lab import reach
-from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import DEFAULT_NODES, Lab
-from ansible_collections.vcompare.lab.plugins.module_utils.lab.nodes import NestedLab, Settings
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils._lab import emulator, reach
+from ansible_collections.vcompare.lab.plugins.module_utils._lab.layout import DEFAULT_NODES, Lab
+from ansible_collections.vcompare.lab.plugins.module_utils._lab.nodes import NestedLab, Settings
 
 
 def _would_change(before: dict[str, t.Any], wanted: str) -> bool:

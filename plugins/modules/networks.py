@@ -65,15 +65,12 @@ import typing as t
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vcompare.lab.plugins.module_utils._arms import host_networks, network
+from ansible_collections.vcompare.lab.plugins.module_utils._arms.store import Store, write_file
 from ansible_collections.vcompare.lab.plugins.module_utils._contract.arms import ARMS
 from ansible_collections.vcompare.lab.plugins.module_utils._contract.places import STATE_DIR
-from ansible_collections.vcompare.lab.plugins.module_utils.backends import (
-    host_networks,
-    network,
-)
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.store import Store, write_file
-from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
-from ansible_collections.vcompare.lab.plugins.module_utils.host_plan import HostPlan
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils._host.host_plan import HostPlan
 
 
 def choose(

@@ -79,8 +79,8 @@ import os
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
-from ansible_collections.vcompare.lab.plugins.module_utils.pool import access, agent, way
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils._scenarios.pool import access, agent, way
 
 # The agent comes to the peer inside of this module's archive, which holds what is imported here.
 CARRIED = agent.__name__

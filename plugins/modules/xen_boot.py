@@ -144,10 +144,10 @@ entry:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.vcompare.lab.plugins.module_utils.engines import xen_packages
-from ansible_collections.vcompare.lab.plugins.module_utils.engines.turns import SharedBoot
-from ansible_collections.vcompare.lab.plugins.module_utils.engines.xen_boot import Wanted, XenBoot
-from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils._engines import xen_packages
+from ansible_collections.vcompare.lab.plugins.module_utils._engines.turns import SharedBoot
+from ansible_collections.vcompare.lab.plugins.module_utils._engines.xen_boot import Wanted, XenBoot
 
 _OPTIONS = {
     "dom0_memory_mib": {"type": "int", "default": 1024},

@@ -29,9 +29,9 @@ import time
 import typing as t
 from pathlib import Path
 
-from ansible_collections.vcompare.lab.plugins.module_utils import conditions
-from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
-from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import NODES, Lab
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils._host import conditions
+from ansible_collections.vcompare.lab.plugins.module_utils._lab.layout import NODES, Lab
 
 Record = dict[str, t.Any]
 

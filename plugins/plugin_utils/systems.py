@@ -13,7 +13,7 @@ import yaml
 
 Entry = dict[str, t.Any]
 
-# Field → its type, and what it may be where not everything goes (plugins/module_utils/backends/protocol.py, System).
+# Field → its type, and what it may be where not everything goes (plugins/module_utils/_arms/protocol.py, System).
 _FIELDS: dict[str, type] = {
     "name": str,
     "path": str,

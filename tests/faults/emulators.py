@@ -16,7 +16,7 @@ import os
 import sys
 from pathlib import Path
 
-from ansible_collections.vcompare.lab.plugins.module_utils import (
+from ansible_collections.vcompare.lab.plugins.module_utils._lab import (
     acceleration,
     boot_probe,
     emulator,

@@ -28,7 +28,7 @@ doctor_mends() {
     local lost=vc-lost-0-lab-linux stranger=vc-stranger owner
     owner=$(PYTHONPATH=playbooks/collections .venv/bin/python -c '
 import sys
-from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import Lab
+from ansible_collections.vcompare.lab.plugins.module_utils._lab.layout import Lab
 print(Lab(sys.argv[1], "lost").owner)' "$VCOMPARE_HOME") || return 1
     # The lab that runs has nothing wrong.
     .venv/bin/vcompare lab doctor || return 1

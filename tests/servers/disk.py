@@ -12,7 +12,7 @@ import re
 import subprocess
 import tempfile
 
-from ansible_collections.vcompare.lab.plugins.module_utils.lab import apt
+from ansible_collections.vcompare.lab.plugins.module_utils._images import apt
 
 OFFSET = 1048576
 OPS = 1000

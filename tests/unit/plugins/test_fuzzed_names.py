@@ -10,11 +10,11 @@ import typing as t
 
 import pytest
 from ansible_collections.vcompare.lab.plugins.action import bundle as bundle_action
-from ansible_collections.vcompare.lab.plugins.module_utils import neighbour
-from ansible_collections.vcompare.lab.plugins.module_utils.backends import marker
-from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
-from ansible_collections.vcompare.lab.plugins.module_utils.lab import layout
-from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import Lab
+from ansible_collections.vcompare.lab.plugins.module_utils._arms import marker
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils._host import neighbour
+from ansible_collections.vcompare.lab.plugins.module_utils._lab import layout
+from ansible_collections.vcompare.lab.plugins.module_utils._lab.layout import Lab
 from ansible_collections.vcompare.lab.plugins.plugin_utils import bundle, systems
 from hypothesis import example, given
 from hypothesis import strategies as st

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Callable
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils.boot_probe import Machine
+from ansible_collections.vcompare.lab.plugins.module_utils._lab.boot_probe import Machine
 
 MARKER = "MARKER-OF-USER-SPACE"
 

@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils import boot_probe
-from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils._lab import boot_probe
 
 from .conftest import MARKER, tiny_kernel
 
@@ -113,7 +113,7 @@ def test_qemu_dies_with_a_killed_parent(tmp_path: pathlib.Path, machine: Make) -
     slow = machine(f"echo $$ > {pid_file}; exec sleep 120")
     code = (
         "import sys; sys.path[:0] = sys.argv[2:]\n"
-        "from ansible_collections.vcompare.lab.plugins.module_utils.boot_probe import *\n"
+        "from ansible_collections.vcompare.lab.plugins.module_utils._lab.boot_probe import *\n"
         "boot(Machine(sys.argv[1], '/dev/null', '/dev/null', '', 'm'), 'tcg', 'max', 60)\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", code, slow.qemu, *sys.path])

@@ -11,11 +11,11 @@ import subprocess
 import xml.etree.ElementTree as ET
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils import emulator
-from ansible_collections.vcompare.lab.plugins.module_utils.backends import kvm_xml
-from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
-from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import Lab
-from ansible_collections.vcompare.lab.plugins.module_utils.lab.nodes import NestedLab, Settings
+from ansible_collections.vcompare.lab.plugins.module_utils._arms import kvm_xml
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils._lab import emulator
+from ansible_collections.vcompare.lab.plugins.module_utils._lab.layout import Lab
+from ansible_collections.vcompare.lab.plugins.module_utils._lab.nodes import NestedLab, Settings
 
 BASE = ["smap", "rdtscp", "la57", "erms"]
 SETTINGS = Settings("tcg", "/i/node-1", "/i/guest-1", 2, 2560, 300.0)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils import kvm_ioctl
+from ansible_collections.vcompare.lab.plugins.module_utils._lab import kvm_ioctl
 
 
 @pytest.fixture

@@ -10,11 +10,15 @@ import typing as t
 from collections.abc import Callable
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils import acceleration, boot_probe, emulator
-from ansible_collections.vcompare.lab.plugins.module_utils.acceleration import Ladder, decide
-from ansible_collections.vcompare.lab.plugins.module_utils.boot_probe import Boot, Machine
-from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
-from ansible_collections.vcompare.lab.plugins.module_utils.kvm_ioctl import KvmError
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils._lab import (
+    acceleration,
+    boot_probe,
+    emulator,
+)
+from ansible_collections.vcompare.lab.plugins.module_utils._lab.acceleration import Ladder, decide
+from ansible_collections.vcompare.lab.plugins.module_utils._lab.boot_probe import Boot, Machine
+from ansible_collections.vcompare.lab.plugins.module_utils._lab.kvm_ioctl import KvmError
 
 TCG_CPU = emulator.cpu((10, 0))
 

@@ -7,15 +7,13 @@ from __future__ import annotations
 import ipaddress
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils.backends import cpuset, network
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.marker import (
+from ansible_collections.vcompare.lab.plugins.module_utils._arms import cpuset, network
+from ansible_collections.vcompare.lab.plugins.module_utils._arms.marker import (
     check_name,
     check_owner,
 )
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
-    BackendError,
-    InstanceSpec,
-)
+from ansible_collections.vcompare.lab.plugins.module_utils._arms.protocol import InstanceSpec
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import BackendError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

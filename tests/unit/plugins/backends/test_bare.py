@@ -8,7 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils.backends import bare
+from ansible_collections.vcompare.lab.plugins.module_utils._arms import bare
 
 
 def test_a_file_system_goes_with_tidy_once_it_is_not_used(

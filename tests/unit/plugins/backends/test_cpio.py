@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils.backends import cpio, seed
+from ansible_collections.vcompare.lab.plugins.module_utils._arms import cpio, seed
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

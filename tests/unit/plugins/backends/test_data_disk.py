@@ -13,7 +13,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils.backends import (
+from ansible_collections.vcompare.lab.plugins.module_utils._arms import (
     base,
     chroot,
     data_disk,
@@ -21,11 +21,8 @@ from ansible_collections.vcompare.lab.plugins.module_utils.backends import (
     seed,
     xen,
 )
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
-    BackendError,
-    Image,
-    InstanceSpec,
-)
+from ansible_collections.vcompare.lab.plugins.module_utils._arms.protocol import Image, InstanceSpec
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import BackendError
 
 SPEC = InstanceSpec(
     "vc-a",
@@ -159,7 +156,7 @@ def test_the_guest_is_told_of_it(
         told.update(values)
         return {}
 
-    module = "ansible_collections.vcompare.lab.plugins.module_utils.backends"
+    module = "ansible_collections.vcompare.lab.plugins.module_utils._arms"
     monkeypatch.setattr(seed, "files", files)
     monkeypatch.setattr(seed, "write_initrd", lambda *_arguments: None)
     monkeypatch.setattr(f"{module}.network.set_neighbour", lambda *_arguments: None)

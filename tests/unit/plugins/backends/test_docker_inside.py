@@ -8,19 +8,16 @@ import json
 from pathlib import Path
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils.backends import (
+from ansible_collections.vcompare.lab.plugins.module_utils._arms import (
     docker_in_xen,
     docker_inside,
     kvm,
     kvm_xml,
     xen,
 )
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.docker_in_kvm import DockerInKvm
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
-    BackendError,
-    Image,
-    InstanceSpec,
-)
+from ansible_collections.vcompare.lab.plugins.module_utils._arms.docker_in_kvm import DockerInKvm
+from ansible_collections.vcompare.lab.plugins.module_utils._arms.protocol import Image, InstanceSpec
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import BackendError
 
 COMMAND = ("redis-server", "--bind", "10.213.2.7", "--save", "")
 

@@ -12,8 +12,8 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils.backends import docker
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import NotPossible
+from ansible_collections.vcompare.lab.plugins.module_utils._arms import docker
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import NotPossible
 
 # What Docker 29 says with its default store, containerd's.
 CONTAINERD: dict[str, t.Any] = json.loads(

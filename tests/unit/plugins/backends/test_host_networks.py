@@ -13,14 +13,14 @@ from pathlib import Path
 
 import ansible_collections.vcompare.lab as collection
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils.backends import network
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.base import Base
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import BackendError
+from ansible_collections.vcompare.lab.plugins.module_utils._arms import network
+from ansible_collections.vcompare.lab.plugins.module_utils._arms.base import Base
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import BackendError
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root makes network namespaces")
 CHOOSE = """
 import json, sys
-from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import VcompareError
 from ansible_collections.vcompare.lab.plugins.modules import networks
 try:
     print(json.dumps(networks.choose(sys.argv[2].split(), sys.argv[3], False, sys.argv[1])))

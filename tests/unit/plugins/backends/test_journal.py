@@ -7,7 +7,7 @@ from __future__ import annotations
 import multiprocessing
 from pathlib import Path
 
-from ansible_collections.vcompare.lab.plugins.module_utils.journal import Journal
+from ansible_collections.vcompare.lab.plugins.module_utils._core.journal import Journal
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

@@ -9,13 +9,15 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils.backends import kvm
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
-    BackendError,
+from ansible_collections.vcompare.lab.plugins.module_utils._arms import kvm
+from ansible_collections.vcompare.lab.plugins.module_utils._arms.protocol import (
     Image,
     InstanceSpec,
-    NotPossible,
     System,
+)
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import (
+    BackendError,
+    NotPossible,
 )
 
 pytestmark = pytest.mark.skipif(not kvm.HAS_LIBVIRT, reason="python3-libvirt is not installed")

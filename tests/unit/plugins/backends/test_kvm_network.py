@@ -9,12 +9,8 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils.backends import (
-    kvm,
-    kvm_network,
-    network,
-)
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import BackendError
+from ansible_collections.vcompare.lab.plugins.module_utils._arms import kvm, kvm_network, network
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import BackendError
 
 pytestmark = pytest.mark.skipif(not kvm.HAS_LIBVIRT, reason="python3-libvirt is not installed")
 

@@ -11,16 +11,13 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils.backends import (
+from ansible_collections.vcompare.lab.plugins.module_utils._arms import (
     kvm_network,
     kvm_xml,
     network,
 )
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
-    BackendError,
-    Image,
-    InstanceSpec,
-)
+from ansible_collections.vcompare.lab.plugins.module_utils._arms.protocol import Image, InstanceSpec
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import BackendError
 
 IMAGE = Image("/dev/disk/by-id/virtio-vc-rootfs", kernel="/kit/vmlinuz", initrd="/kit/initrd.img")
 NODE: dict[str, t.Any] = {

@@ -9,13 +9,10 @@ import signal
 from pathlib import Path
 
 import pytest
+from ansible_collections.vcompare.lab.plugins.module_utils._arms.bare import BarePlanted
+from ansible_collections.vcompare.lab.plugins.module_utils._arms.cgroup import CPU_PERIOD_S, Cgroup
 from ansible_collections.vcompare.lab.plugins.module_utils._contract import arms
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.bare import BarePlanted
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.cgroup import (
-    CPU_PERIOD_S,
-    Cgroup,
-)
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import BackendError
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import BackendError
 
 from vcompare_runner.calibrate import planted
 

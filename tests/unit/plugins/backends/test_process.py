@@ -5,8 +5,8 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.process import host_run
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import BackendError
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import BackendError
+from ansible_collections.vcompare.lab.plugins.module_utils._core.process import host_run
 
 XL = (
     r"printf 'got a tsc mode string: \"native\"\nlibxl: error: Timeout waiting for hotplug scripts\n' >&2;"

@@ -8,9 +8,9 @@ import json
 from pathlib import Path
 
 import pytest
+from ansible_collections.vcompare.lab.plugins.module_utils._arms import proofs, registry
+from ansible_collections.vcompare.lab.plugins.module_utils._arms.protocol import Result
 from ansible_collections.vcompare.lab.plugins.module_utils._contract import arms as contract
-from ansible_collections.vcompare.lab.plugins.module_utils.backends import proofs, registry
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import Result
 
 OBSERVED = Path(__file__).parent / "observed"
 RECORDED = sorted(path.stem for path in OBSERVED.glob("*.txt") if path.stem in contract.ARMS)

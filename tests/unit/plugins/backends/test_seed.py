@@ -8,9 +8,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils.backends import seed
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import BackendError
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.ssh import quote
+from ansible_collections.vcompare.lab.plugins.module_utils._arms import seed
+from ansible_collections.vcompare.lab.plugins.module_utils._arms.ssh import quote
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import BackendError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

@@ -10,8 +10,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils.backends import ssh
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.stamps import Frame
+from ansible_collections.vcompare.lab.plugins.module_utils._arms import ssh
+from ansible_collections.vcompare.lab.plugins.module_utils._arms.stamps import Frame
 
 
 @pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="there is no ssh-keygen")

@@ -9,9 +9,9 @@ import signal
 import time
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import BackendError
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.ssh import quote
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.stamps import Frame, follow
+from ansible_collections.vcompare.lab.plugins.module_utils._arms.ssh import quote
+from ansible_collections.vcompare.lab.plugins.module_utils._arms.stamps import Frame, follow
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import BackendError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

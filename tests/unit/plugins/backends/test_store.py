@@ -12,13 +12,11 @@ import typing as t
 from pathlib import Path
 
 import pytest
+from ansible_collections.vcompare.lab.plugins.module_utils._arms import plain, registry
+from ansible_collections.vcompare.lab.plugins.module_utils._arms.protocol import Info
+from ansible_collections.vcompare.lab.plugins.module_utils._arms.store import Store
 from ansible_collections.vcompare.lab.plugins.module_utils._contract import arms as contract
-from ansible_collections.vcompare.lab.plugins.module_utils.backends import plain, registry
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
-    BackendError,
-    Info,
-)
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.store import Store
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import BackendError
 
 PARAMS: dict[str, t.Any] = {
     "name": "vc-a",

@@ -10,14 +10,16 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils.backends import xen
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
-    BackendError,
+from ansible_collections.vcompare.lab.plugins.module_utils._arms import xen
+from ansible_collections.vcompare.lab.plugins.module_utils._arms.protocol import (
     Destination,
     Image,
     InstanceSpec,
-    NotPossible,
     System,
+)
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import (
+    BackendError,
+    NotPossible,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st

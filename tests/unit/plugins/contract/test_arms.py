@@ -17,9 +17,11 @@ import pytest
 import yaml
 from ansible.errors import AnsibleLookupError
 from ansible_collections.vcompare.lab.plugins.lookup.contract import TABLES, LookupModule
+from ansible_collections.vcompare.lab.plugins.module_utils._arms import network, registry
 from ansible_collections.vcompare.lab.plugins.module_utils._contract import arms
-from ansible_collections.vcompare.lab.plugins.module_utils.backends import network, registry
-from ansible_collections.vcompare.lab.plugins.module_utils.experiments.registry import EXPERIMENTS
+from ansible_collections.vcompare.lab.plugins.module_utils._scenarios.experiments.registry import (
+    EXPERIMENTS,
+)
 
 ROOT = Path(next(iter(collection.__path__)))
 MODULES = "ansible_collections.vcompare.lab.plugins.modules"

@@ -10,8 +10,10 @@ import ansible_collections.vcompare.lab as collection
 import pytest
 import yaml
 from ansible_collections.vcompare.lab.plugins.module_utils._contract import scenarios
-from ansible_collections.vcompare.lab.plugins.module_utils.experiments.registry import EXPERIMENTS
-from ansible_collections.vcompare.lab.plugins.module_utils.workloads.registry import (
+from ansible_collections.vcompare.lab.plugins.module_utils._scenarios.experiments.registry import (
+    EXPERIMENTS,
+)
+from ansible_collections.vcompare.lab.plugins.module_utils._scenarios.workloads.registry import (
     SCENARIOS,
     WORKLOADS,
     metrics,

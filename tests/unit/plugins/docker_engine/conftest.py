@@ -17,9 +17,9 @@ import typing as t
 from collections.abc import Iterator
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils.engines.docker_api import Api
-from ansible_collections.vcompare.lab.plugins.module_utils.engines.docker_engine import Engine
-from ansible_collections.vcompare.lab.plugins.module_utils.engines.docker_service import (
+from ansible_collections.vcompare.lab.plugins.module_utils._engines.docker_api import Api
+from ansible_collections.vcompare.lab.plugins.module_utils._engines.docker_engine import Engine
+from ansible_collections.vcompare.lab.plugins.module_utils._engines.docker_service import (
     ServiceState,
 )
 

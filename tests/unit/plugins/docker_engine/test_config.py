@@ -9,9 +9,9 @@ import pathlib
 import typing as t
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils.engines import docker_config
-from ansible_collections.vcompare.lab.plugins.module_utils.engines.docker_api import DaemonState
-from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils._engines import docker_config
+from ansible_collections.vcompare.lab.plugins.module_utils._engines.docker_api import DaemonState
 from hypothesis import given
 from hypothesis import strategies as st
 

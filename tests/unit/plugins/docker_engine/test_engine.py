@@ -10,16 +10,16 @@ import json
 import pathlib
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils.engines.docker_plan import (
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils._engines.docker_plan import (
     before_installation,
 )
-from ansible_collections.vcompare.lab.plugins.module_utils.engines.docker_service import (
+from ansible_collections.vcompare.lab.plugins.module_utils._engines.docker_service import (
     ServiceState,
     check_apparmor,
 )
-from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
-from ansible_collections.vcompare.lab.plugins.module_utils.host_journal import HostJournal
-from ansible_collections.vcompare.lab.plugins.module_utils.host_plan import HostPlan
+from ansible_collections.vcompare.lab.plugins.module_utils._host.host_journal import HostJournal
+from ansible_collections.vcompare.lab.plugins.module_utils._host.host_plan import HostPlan
 
 from .conftest import HELP_OLD, Host
 

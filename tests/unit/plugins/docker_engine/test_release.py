@@ -10,15 +10,15 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils.engines import carried, docker_config
-from ansible_collections.vcompare.lab.plugins.module_utils.engines.docker_api import Api
-from ansible_collections.vcompare.lab.plugins.module_utils.host_journal import (
+from ansible_collections.vcompare.lab.plugins.module_utils._engines import carried, docker_config
+from ansible_collections.vcompare.lab.plugins.module_utils._engines.docker_api import Api
+from ansible_collections.vcompare.lab.plugins.module_utils._host.host_journal import (
     DOCKER_OPTIONS,
     DOCKER_RESTART,
     HostJournal,
 )
-from ansible_collections.vcompare.lab.plugins.module_utils.release import docker_options, files
-from ansible_collections.vcompare.lab.plugins.module_utils.release.account import Account
+from ansible_collections.vcompare.lab.plugins.module_utils._release import docker_options, files
+from ansible_collections.vcompare.lab.plugins.module_utils._release.account import Account
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import pathlib
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils.engines import docker_service
+from ansible_collections.vcompare.lab.plugins.module_utils._engines import docker_service
 
 
 def test_flags_of_the_unit_without_what_only_systemd_knows() -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import ansible_collections.vcompare.lab as collection
 import yaml
-from ansible_collections.vcompare.lab.plugins.module_utils import os_release
-from ansible_collections.vcompare.lab.plugins.module_utils.engines import systems
-from ansible_collections.vcompare.lab.plugins.module_utils.engines.systems import Need, System
+from ansible_collections.vcompare.lab.plugins.module_utils._engines import systems
+from ansible_collections.vcompare.lab.plugins.module_utils._engines.systems import Need, System
+from ansible_collections.vcompare.lab.plugins.module_utils._host import os_release
 
 ROOT = Path(next(iter(collection.__path__)))
 VARS = ROOT / "roles" / "host_packages" / "vars" / "main"

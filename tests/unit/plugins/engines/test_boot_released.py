@@ -8,18 +8,18 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils.engines import (
+from ansible_collections.vcompare.lab.plugins.module_utils._engines import (
     carried,
     grub,
     packages,
     xen_boot,
 )
-from ansible_collections.vcompare.lab.plugins.module_utils.host_journal import (
+from ansible_collections.vcompare.lab.plugins.module_utils._host.host_journal import (
     GRUB_VARIABLE,
     HostJournal,
 )
-from ansible_collections.vcompare.lab.plugins.module_utils.release import boot
-from ansible_collections.vcompare.lab.plugins.module_utils.release.account import Account
+from ansible_collections.vcompare.lab.plugins.module_utils._release import boot
+from ansible_collections.vcompare.lab.plugins.module_utils._release.account import Account
 
 PLAIN = 'GRUB_DEFAULT=0\nGRUB_TIMEOUT=5\nGRUB_CMDLINE_LINUX_DEFAULT="quiet"\n'
 # The end of /etc/default/grub.d/xen.cfg of Debian 12 and 13.

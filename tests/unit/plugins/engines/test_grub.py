@@ -15,14 +15,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils.engines import (
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils._engines import (
     grub,
     grub_default,
     turns,
     xen_boot,
     xen_packages,
 )
-from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
 
 ROOT = Path(__file__).parents[4]
 FIELD_CASE = """\

@@ -13,11 +13,11 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils.engines import packages
-from ansible_collections.vcompare.lab.plugins.module_utils.engines.packages import Apt
-from ansible_collections.vcompare.lab.plugins.module_utils.engines.systems import Need
-from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
-from ansible_collections.vcompare.lab.plugins.module_utils.host_journal import HostJournal
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils._engines import packages
+from ansible_collections.vcompare.lab.plugins.module_utils._engines.packages import Apt
+from ansible_collections.vcompare.lab.plugins.module_utils._engines.systems import Need
+from ansible_collections.vcompare.lab.plugins.module_utils._host.host_journal import HostJournal
 from host_tables import system as system_of
 
 # Of which no program is looked for: what this machine has must not count.

@@ -8,8 +8,8 @@ import os
 from pathlib import Path
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils.engines import kvm_engine
-from ansible_collections.vcompare.lab.plugins.module_utils.host_journal import HostJournal
+from ansible_collections.vcompare.lab.plugins.module_utils._engines import kvm_engine
+from ansible_collections.vcompare.lab.plugins.module_utils._host.host_journal import HostJournal
 
 
 @pytest.fixture

@@ -16,20 +16,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils import hardware
-from ansible_collections.vcompare.lab.plugins.module_utils.engines import (
+from ansible_collections.vcompare.lab.plugins.module_utils._core import command
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils._engines import (
     kvm_engine,
     packages,
     requirements,
     xen_running,
 )
-from ansible_collections.vcompare.lab.plugins.module_utils.engines.docker_service import (
+from ansible_collections.vcompare.lab.plugins.module_utils._engines.docker_service import (
     Service,
     ServiceState,
 )
-from ansible_collections.vcompare.lab.plugins.module_utils.engines.requirements import Asked, Lack
-from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
-from ansible_collections.vcompare.lab.plugins.module_utils.lab import command
+from ansible_collections.vcompare.lab.plugins.module_utils._engines.requirements import Asked, Lack
+from ansible_collections.vcompare.lab.plugins.module_utils._host import hardware
 from host_tables import needs_of, system
 
 ALL = ["docker", "image", "kvm", "podman", "xen"]

@@ -8,7 +8,8 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils.engines import (
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils._engines import (
     carried,
     grub,
     grub_default,
@@ -16,8 +17,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils.engines import (
     xen_boot,
     xen_console,
 )
-from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
-from ansible_collections.vcompare.lab.plugins.module_utils.host_journal import HostJournal
+from ansible_collections.vcompare.lab.plugins.module_utils._host.host_journal import HostJournal
 
 from .test_xen_boot import FLAT, NESTED, dom0
 

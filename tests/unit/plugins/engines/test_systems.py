@@ -7,8 +7,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils import os_release
-from ansible_collections.vcompare.lab.plugins.module_utils.engines import systems
+from ansible_collections.vcompare.lab.plugins.module_utils._engines import systems
+from ansible_collections.vcompare.lab.plugins.module_utils._host import os_release
 from host_tables import CAPABILITIES, TABLES, needs_of, system
 
 

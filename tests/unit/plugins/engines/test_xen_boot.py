@@ -9,15 +9,15 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils.engines import (
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils._engines import (
     carried,
     grub,
     xen_boot,
     xen_console,
 )
-from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
-from ansible_collections.vcompare.lab.plugins.module_utils.host_journal import HostJournal
-from ansible_collections.vcompare.lab.plugins.module_utils.host_plan import HostPlan
+from ansible_collections.vcompare.lab.plugins.module_utils._host.host_journal import HostJournal
+from ansible_collections.vcompare.lab.plugins.module_utils._host.host_plan import HostPlan
 
 # As update-grub of Debian 12 writes it, shortened; titles in German on purpose.
 FLAT = """\

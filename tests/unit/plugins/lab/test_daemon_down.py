@@ -9,10 +9,10 @@ import socket
 from pathlib import Path
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
-from ansible_collections.vcompare.lab.plugins.module_utils.lab import server
-from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import Lab
-from ansible_collections.vcompare.lab.plugins.module_utils.lab.nodes import NestedLab, Settings
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils._lab import server
+from ansible_collections.vcompare.lab.plugins.module_utils._lab.layout import Lab
+from ansible_collections.vcompare.lab.plugins.module_utils._lab.nodes import NestedLab, Settings
 
 
 def test_its_own_addresses_are_not_in_its_way(tmp_path: Path) -> None:

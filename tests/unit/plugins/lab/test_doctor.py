@@ -13,11 +13,12 @@ import threading
 from pathlib import Path
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.process import wait_until
-from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
-from ansible_collections.vcompare.lab.plugins.module_utils.lab import capacity, doctor, server
-from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import Lab
-from ansible_collections.vcompare.lab.plugins.module_utils.lab.nodes import NestedLab
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils._core.process import wait_until
+from ansible_collections.vcompare.lab.plugins.module_utils._images import capacity
+from ansible_collections.vcompare.lab.plugins.module_utils._lab import doctor, server
+from ansible_collections.vcompare.lab.plugins.module_utils._lab.layout import Lab
+from ansible_collections.vcompare.lab.plugins.module_utils._lab.nodes import NestedLab
 
 
 @pytest.fixture

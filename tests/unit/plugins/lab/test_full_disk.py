@@ -9,10 +9,11 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
-from ansible_collections.vcompare.lab.plugins.module_utils.lab import capacity, snapshots
-from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import Lab
-from ansible_collections.vcompare.lab.plugins.module_utils.lab.nodes import (
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils._images import capacity
+from ansible_collections.vcompare.lab.plugins.module_utils._lab import snapshots
+from ansible_collections.vcompare.lab.plugins.module_utils._lab.layout import Lab
+from ansible_collections.vcompare.lab.plugins.module_utils._lab.nodes import (
     NO_DISK,
     NestedLab,
     Settings,

@@ -19,8 +19,8 @@ from pathlib import Path
 
 import ansible_collections.vcompare.lab as collection
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
-from ansible_collections.vcompare.lab.plugins.module_utils.lab import image_parts
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils._images import image_parts
 
 ANSIBLE = str(shutil.which("ansible", path=os.path.dirname(sys.executable)))
 SSHD = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin") or "sshd"

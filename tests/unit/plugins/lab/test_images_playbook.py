@@ -13,7 +13,7 @@ from pathlib import Path
 
 import ansible_collections.vcompare.lab as collection
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils.lab import builder
+from ansible_collections.vcompare.lab.plugins.module_utils._images import builder
 
 ROOT = Path(next(iter(collection.__path__)))
 LOCAL = f"ansible_connection=local ansible_python_interpreter={sys.executable}"

@@ -11,8 +11,9 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
-from ansible_collections.vcompare.lab.plugins.module_utils.lab import apt, command
+from ansible_collections.vcompare.lab.plugins.module_utils._core import command
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils._images import apt
 
 pytestmark = pytest.mark.skipif(
     shutil.which("apt-get") is None, reason="this is no Debian: there is no apt"

@@ -16,14 +16,14 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
-from ansible_collections.vcompare.lab.plugins.module_utils.lab import (
+from ansible_collections.vcompare.lab.plugins.module_utils._core import command
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils._images import (
     capacity,
-    command,
     filesystem,
     image_build,
-    seed_disk,
 )
+from ansible_collections.vcompare.lab.plugins.module_utils._lab import seed_disk
 
 needs_mke2fs = pytest.mark.skipif(
     not (shutil.which("mke2fs") or os.path.exists("/sbin/mke2fs")), reason="needs e2fsprogs"
@@ -208,7 +208,7 @@ def test_system_tools_are_found_by_users_without_their_folders_in_path(
 
 _AS_A_USER = """
 import os, sys, tarfile
-from ansible_collections.vcompare.lab.plugins.module_utils.lab import filesystem, image_build
+from ansible_collections.vcompare.lab.plugins.module_utils._images import filesystem, image_build
 work = sys.argv[1]
 with tarfile.open(work + "/root.tar", "w", format=tarfile.GNU_FORMAT) as tar:
     for name, owner in (("./", 0), ("./mine", 0), ("./theirs", 42)):

@@ -8,8 +8,8 @@ import ipaddress
 
 import pytest
 from ansible_collections.vcompare.lab.plugins.module_utils._contract.places import default_home
-from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
-from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import Lab
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils._lab.layout import Lab
 from hypothesis import given
 from hypothesis import strategies as st
 

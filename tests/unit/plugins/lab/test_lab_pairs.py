@@ -12,9 +12,9 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
-from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import Lab
-from ansible_collections.vcompare.lab.plugins.module_utils.lab.nodes import NestedLab, Settings
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils._lab.layout import Lab
+from ansible_collections.vcompare.lab.plugins.module_utils._lab.nodes import NestedLab, Settings
 
 ROOT = Path(__file__).resolve().parents[4]
 

@@ -9,8 +9,8 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils.journal import Journal
-from ansible_collections.vcompare.lab.plugins.module_utils.lab import server
+from ansible_collections.vcompare.lab.plugins.module_utils._core.journal import Journal
+from ansible_collections.vcompare.lab.plugins.module_utils._lab import server
 
 # Root may give a file to any group, others to their own.
 GROUP = 4321 if os.geteuid() == 0 else os.getgid()

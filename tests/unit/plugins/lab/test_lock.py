@@ -9,10 +9,11 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils import node_manifest
-from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
-from ansible_collections.vcompare.lab.plugins.module_utils.lab import image_build, lock, packages
-from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import Lab
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils._host import node_manifest
+from ansible_collections.vcompare.lab.plugins.module_utils._images import image_build, packages
+from ansible_collections.vcompare.lab.plugins.module_utils._lab import lock
+from ansible_collections.vcompare.lab.plugins.module_utils._lab.layout import Lab
 
 NODE = {
     "manifest": {"packages": {"xen:amd64": "4.17"}, "files": {"/etc/motd": "0644 0:0 ab"}},

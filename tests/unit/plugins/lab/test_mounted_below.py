@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils import mounts
+from ansible_collections.vcompare.lab.plugins.module_utils._host import mounts
 
 # In a mount namespace of its own, where root of a user namespace may mount as well.
 _MOUNTS = """
@@ -25,14 +25,14 @@ exec "$2" -c "$3" "$1"
 """
 _REMOVE_TREE = """
 import os, sys
-from ansible_collections.vcompare.lab.plugins.module_utils.lab import image_build
+from ansible_collections.vcompare.lab.plugins.module_utils._images import image_build
 image_build.remove_tree(sys.argv[1] + "/tree")
 assert not os.path.lexists(sys.argv[1] + "/tree")
 """
 _STORE = """
 import sys
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.store import Store
-from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils._arms.store import Store
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import VcompareError
 class Here(Store):
     def folder(self, name):
         return sys.argv[1] + "/tree"

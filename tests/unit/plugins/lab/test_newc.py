@@ -8,9 +8,9 @@ import os
 import subprocess
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
-from ansible_collections.vcompare.lab.plugins.module_utils.lab import newc
-from ansible_collections.vcompare.lab.plugins.module_utils.lab.newc import timeless
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils._images import newc
+from ansible_collections.vcompare.lab.plugins.module_utils._images.newc import timeless
 
 
 def packed(folder, moment):

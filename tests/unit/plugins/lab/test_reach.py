@@ -9,9 +9,9 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
-from ansible_collections.vcompare.lab.plugins.module_utils.lab import reach
-from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import Lab, Node
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils._lab import reach
+from ansible_collections.vcompare.lab.plugins.module_utils._lab.layout import Lab, Node
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
-from ansible_collections.vcompare.lab.plugins.module_utils.lab import snapshots
-from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import Lab, Node
-from ansible_collections.vcompare.lab.plugins.module_utils.lab.nodes import NestedLab
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils._lab import snapshots
+from ansible_collections.vcompare.lab.plugins.module_utils._lab.layout import Lab, Node
+from ansible_collections.vcompare.lab.plugins.module_utils._lab.nodes import NestedLab
 from ansible_collections.vcompare.lab.plugins.modules import nested_lab
 
 

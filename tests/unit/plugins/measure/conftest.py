@@ -16,16 +16,18 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.making import Builder, Versions
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
-    BackendError,
+from ansible_collections.vcompare.lab.plugins.module_utils._arms.making import Builder, Versions
+from ansible_collections.vcompare.lab.plugins.module_utils._arms.protocol import (
     Image,
     Info,
     InstanceSpec,
-    NotPossible,
     Proof,
     Result,
     System,
+)
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import (
+    BackendError,
+    NotPossible,
 )
 from hypothesis import settings
 

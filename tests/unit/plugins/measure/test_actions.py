@@ -15,7 +15,7 @@ from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible_collections.vcompare.lab.plugins.action import bundle as bundle_action
 from ansible_collections.vcompare.lab.plugins.action import measure as measure_action
 from ansible_collections.vcompare.lab.plugins.action import report as report_action
-from ansible_collections.vcompare.lab.plugins.module_utils.order import order_of
+from ansible_collections.vcompare.lab.plugins.module_utils._block.order import order_of
 from ansible_collections.vcompare.lab.plugins.modules import measure as measure_module
 
 from .test_bundle import RUN, measured

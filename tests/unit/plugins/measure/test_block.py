@@ -11,21 +11,15 @@ import os
 import time
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils import (
-    block,
-    conditions,
-    evidence,
-    starting,
-)
+from ansible_collections.vcompare.lab.plugins.module_utils._arms.protocol import Proof, Result
+from ansible_collections.vcompare.lab.plugins.module_utils._block import block
 from ansible_collections.vcompare.lab.plugins.module_utils._contract import ids
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
-    BackendError,
-    Proof,
-    Result,
-)
-from ansible_collections.vcompare.lab.plugins.module_utils.experiments import host
-from ansible_collections.vcompare.lab.plugins.module_utils.workloads import registry
-from ansible_collections.vcompare.lab.plugins.module_utils.workloads.base import WorkSpec
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import BackendError
+from ansible_collections.vcompare.lab.plugins.module_utils._host import conditions
+from ansible_collections.vcompare.lab.plugins.module_utils._scenarios import evidence, starting
+from ansible_collections.vcompare.lab.plugins.module_utils._scenarios.experiments import host
+from ansible_collections.vcompare.lab.plugins.module_utils._scenarios.workloads import registry
+from ansible_collections.vcompare.lab.plugins.module_utils._scenarios.workloads.base import WorkSpec
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -10,7 +10,7 @@ import sys
 import time
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils import conditions
+from ansible_collections.vcompare.lab.plugins.module_utils._host import conditions
 
 STAT = "cpu  100 20 30 1000 40 5 6 70 8 9\ncpu0 1 2 3\nintr 5\n"
 VMSTAT = "nr_free_pages 5\npswpin 3\npswpout 4\npgpgin 9\n"

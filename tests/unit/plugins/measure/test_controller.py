@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils.conditions import Conditions
-from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import Lab
+from ansible_collections.vcompare.lab.plugins.module_utils._host.conditions import Conditions
+from ansible_collections.vcompare.lab.plugins.module_utils._lab.layout import Lab
 from ansible_collections.vcompare.lab.plugins.plugin_utils import controller
 from ansible_collections.vcompare.lab.plugins.plugin_utils.controller import Process, Reading
 

@@ -17,16 +17,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils import applications, block, conditions
-from ansible_collections.vcompare.lab.plugins.module_utils.backends import cpuset
-from ansible_collections.vcompare.lab.plugins.module_utils.backends import registry as backends
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.network import NoAddress
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
-    BackendError,
-    Info,
-    InstanceSpec,
-)
-from ansible_collections.vcompare.lab.plugins.module_utils.experiments import (
+from ansible_collections.vcompare.lab.plugins.module_utils._arms import cpuset
+from ansible_collections.vcompare.lab.plugins.module_utils._arms import registry as backends
+from ansible_collections.vcompare.lab.plugins.module_utils._arms.network import NoAddress
+from ansible_collections.vcompare.lab.plugins.module_utils._arms.protocol import Info, InstanceSpec
+from ansible_collections.vcompare.lab.plugins.module_utils._block import block
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import BackendError
+from ansible_collections.vcompare.lab.plugins.module_utils._host import conditions
+from ansible_collections.vcompare.lab.plugins.module_utils._scenarios import applications
+from ansible_collections.vcompare.lab.plugins.module_utils._scenarios.experiments import (
     crowd,
     delivery,
     density,
@@ -38,8 +37,8 @@ from ansible_collections.vcompare.lab.plugins.module_utils.experiments import (
     resp,
     ten_apps,
 )
-from ansible_collections.vcompare.lab.plugins.module_utils.readiness import PING, Poller
-from ansible_collections.vcompare.lab.plugins.module_utils.workloads.base import WorkSpec
+from ansible_collections.vcompare.lab.plugins.module_utils._scenarios.readiness import PING, Poller
+from ansible_collections.vcompare.lab.plugins.module_utils._scenarios.workloads.base import WorkSpec
 from hypothesis import given
 from hypothesis import strategies as st
 

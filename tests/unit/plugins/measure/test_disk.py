@@ -10,8 +10,8 @@ import shutil
 import subprocess
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import BackendError
-from ansible_collections.vcompare.lab.plugins.module_utils.experiments import base, disk
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import BackendError
+from ansible_collections.vcompare.lab.plugins.module_utils._scenarios.experiments import base, disk
 from hypothesis import given
 from hypothesis import strategies as st
 

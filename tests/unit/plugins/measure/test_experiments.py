@@ -17,16 +17,17 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils import block, conditions
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
-    BackendError,
+from ansible_collections.vcompare.lab.plugins.module_utils._arms.protocol import (
     Image,
     Info,
     InstanceSpec,
     Result,
     System,
 )
-from ansible_collections.vcompare.lab.plugins.module_utils.experiments import (
+from ansible_collections.vcompare.lab.plugins.module_utils._block import block
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import BackendError
+from ansible_collections.vcompare.lab.plugins.module_utils._host import conditions
+from ansible_collections.vcompare.lab.plugins.module_utils._scenarios.experiments import (
     base,
     calls,
     containment,
@@ -38,9 +39,11 @@ from ansible_collections.vcompare.lab.plugins.module_utils.experiments import (
     served,
     systems,
 )
-from ansible_collections.vcompare.lab.plugins.module_utils.experiments.load import Request
-from ansible_collections.vcompare.lab.plugins.module_utils.experiments.stage import Stage
-from ansible_collections.vcompare.lab.plugins.module_utils.workloads.base import WorkSpec
+from ansible_collections.vcompare.lab.plugins.module_utils._scenarios.experiments.load import (
+    Request,
+)
+from ansible_collections.vcompare.lab.plugins.module_utils._scenarios.experiments.stage import Stage
+from ansible_collections.vcompare.lab.plugins.module_utils._scenarios.workloads.base import WorkSpec
 
 from .conftest import IMAGE, Arms, LocalBackend
 

@@ -9,7 +9,7 @@ import platform
 from pathlib import Path
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils import cpuid, facts, substrate
+from ansible_collections.vcompare.lab.plugins.module_utils._host import cpuid, facts, substrate
 
 
 def test_versions_of_what_is_installed() -> None:

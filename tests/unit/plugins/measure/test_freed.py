@@ -7,7 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils import freed
+from ansible_collections.vcompare.lab.plugins.module_utils._host import freed
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils import hardware
+from ansible_collections.vcompare.lab.plugins.module_utils._host import hardware
 
 CPU = "sys/devices/system/cpu"
 

@@ -13,14 +13,14 @@ import time
 from pathlib import Path
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils import abandoned, hostlock
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import BackendError
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import BackendError
+from ansible_collections.vcompare.lab.plugins.module_utils._host import abandoned, hostlock
 
 COLLECTIONS = str(Path(abandoned.__file__).parents[5])
 
 PROGRAM = """
 import subprocess, sys, time
-from ansible_collections.vcompare.lab.plugins.module_utils import abandoned
+from ansible_collections.vcompare.lab.plugins.module_utils._host import abandoned
 try:
     with abandoned.ends_when_abandoned(interval_s=0.05):
         try:

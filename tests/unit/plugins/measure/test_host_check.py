@@ -13,8 +13,8 @@ from pathlib import Path
 
 import ansible_collections.vcompare.lab as collection
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils import host_check
-from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils._host import host_check
 
 ROOT = Path(next(iter(collection.__path__)))
 LOCAL = f"ansible_connection=local ansible_become=false ansible_python_interpreter={sys.executable}"

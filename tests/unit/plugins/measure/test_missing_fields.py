@@ -7,10 +7,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils import page_cache
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import BackendError
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.stamps import Frame
-from ansible_collections.vcompare.lab.plugins.module_utils.experiments import host
+from ansible_collections.vcompare.lab.plugins.module_utils._arms.stamps import Frame
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import BackendError
+from ansible_collections.vcompare.lab.plugins.module_utils._host import page_cache
+from ansible_collections.vcompare.lab.plugins.module_utils._scenarios.experiments import host
 
 PROCESS = host.Process(7, 1, "redis")
 

@@ -13,8 +13,8 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils import neighbour
-from ansible_collections.vcompare.lab.plugins.module_utils.readiness import Poller
+from ansible_collections.vcompare.lab.plugins.module_utils._host import neighbour
+from ansible_collections.vcompare.lab.plugins.module_utils._scenarios.readiness import Poller
 
 # Captured on a host with Docker; the last route is the default one.
 ROUTES = """\

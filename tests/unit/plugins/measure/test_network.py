@@ -13,13 +13,14 @@ import typing as t
 from types import SimpleNamespace
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.process import wait_until
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
-    BackendError,
-    Result,
+from ansible_collections.vcompare.lab.plugins.module_utils._arms.protocol import Result
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import BackendError
+from ansible_collections.vcompare.lab.plugins.module_utils._core.process import wait_until
+from ansible_collections.vcompare.lab.plugins.module_utils._scenarios.experiments import (
+    network,
+    served,
 )
-from ansible_collections.vcompare.lab.plugins.module_utils.experiments import network, served
-from ansible_collections.vcompare.lab.plugins.module_utils.experiments.stage import Stage
+from ansible_collections.vcompare.lab.plugins.module_utils._scenarios.experiments.stage import Stage
 from hypothesis import given
 from hypothesis import strategies as st
 

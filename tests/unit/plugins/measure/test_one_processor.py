@@ -9,8 +9,8 @@ import threading
 from pathlib import Path
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils import one_processor
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import Result
+from ansible_collections.vcompare.lab.plugins.module_utils._arms.protocol import Result
+from ansible_collections.vcompare.lab.plugins.module_utils._host import one_processor
 
 EMULATED, REAL = "model name\t: QEMU TCG CPU version 2.5+\n", "model name\t: AMD EPYC 7B13\n"
 

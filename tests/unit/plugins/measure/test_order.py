@@ -8,7 +8,10 @@ import collections
 import itertools
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils.order import cycle_length, order_of
+from ansible_collections.vcompare.lab.plugins.module_utils._block.order import (
+    cycle_length,
+    order_of,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -13,16 +13,18 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils.backends import kvm, xen
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
-    BackendError,
+from ansible_collections.vcompare.lab.plugins.module_utils._arms import kvm, xen
+from ansible_collections.vcompare.lab.plugins.module_utils._arms.protocol import (
     Image,
     InstanceSpec,
-    NotPossible,
     Result,
 )
-from ansible_collections.vcompare.lab.plugins.module_utils.experiments import pool
-from ansible_collections.vcompare.lab.plugins.module_utils.pool import (
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import (
+    BackendError,
+    NotPossible,
+)
+from ansible_collections.vcompare.lab.plugins.module_utils._scenarios.experiments import pool
+from ansible_collections.vcompare.lab.plugins.module_utils._scenarios.pool import (
     access,
     agent,
     client,

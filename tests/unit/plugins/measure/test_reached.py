@@ -10,10 +10,10 @@ import subprocess
 import threading
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils import tracing
-from ansible_collections.vcompare.lab.plugins.module_utils.backends import threads
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import NotPossible
-from ansible_collections.vcompare.lab.plugins.module_utils.experiments import reached
+from ansible_collections.vcompare.lab.plugins.module_utils._arms import threads
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import NotPossible
+from ansible_collections.vcompare.lab.plugins.module_utils._host import tracing
+from ansible_collections.vcompare.lab.plugins.module_utils._scenarios.experiments import reached
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -13,8 +13,11 @@ import time
 from collections.abc import Callable
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils import readiness
-from ansible_collections.vcompare.lab.plugins.module_utils.readiness import NotReady, Poller
+from ansible_collections.vcompare.lab.plugins.module_utils._scenarios import readiness
+from ansible_collections.vcompare.lab.plugins.module_utils._scenarios.readiness import (
+    NotReady,
+    Poller,
+)
 
 Serve = Callable[..., int]
 

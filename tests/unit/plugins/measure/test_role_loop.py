@@ -24,7 +24,7 @@ import hashlib, json, math, random
 from pathlib import Path
 from ansible.plugins.action import ActionBase
 from ansible_collections.vcompare.lab.plugins.plugin_utils.bundle import Bundle
-from ansible_collections.vcompare.lab.plugins.module_utils.order import order_of
+from ansible_collections.vcompare.lab.plugins.module_utils._block.order import order_of
 from ansible_collections.vcompare.lab.plugins.plugin_utils import turns
 from ansible_collections.vcompare.lab.plugins.module_utils._contract import turns as parts
 

@@ -11,14 +11,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils import block, conditions, page_cache
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
+from ansible_collections.vcompare.lab.plugins.module_utils._arms.protocol import Result
+from ansible_collections.vcompare.lab.plugins.module_utils._block import block
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import (
     BackendError,
     NotPossible,
-    Result,
 )
-from ansible_collections.vcompare.lab.plugins.module_utils.experiments import full_start
-from ansible_collections.vcompare.lab.plugins.module_utils.workloads.base import WorkSpec
+from ansible_collections.vcompare.lab.plugins.module_utils._host import conditions, page_cache
+from ansible_collections.vcompare.lab.plugins.module_utils._scenarios.experiments import full_start
+from ansible_collections.vcompare.lab.plugins.module_utils._scenarios.workloads.base import WorkSpec
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -12,16 +12,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils.backends import (
+from ansible_collections.vcompare.lab.plugins.module_utils._arms import (
     docker_making,
     machine_making,
     making,
 )
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import (
+from ansible_collections.vcompare.lab.plugins.module_utils._arms.protocol import (
     InstanceSpec,
     Result,
 )
-from ansible_collections.vcompare.lab.plugins.module_utils.experiments import (
+from ansible_collections.vcompare.lab.plugins.module_utils._scenarios.experiments import (
     consistency,
     image_build,
     image_history,

@@ -8,9 +8,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils import substrate
-from ansible_collections.vcompare.lab.plugins.module_utils.pool import agent
-from ansible_collections.vcompare.lab.plugins.module_utils.substrate import Evidence, classify
+from ansible_collections.vcompare.lab.plugins.module_utils._host import substrate
+from ansible_collections.vcompare.lab.plugins.module_utils._host.substrate import Evidence, classify
+from ansible_collections.vcompare.lab.plugins.module_utils._scenarios.pool import agent
 
 XEN = "XenVMMXenVMM"
 

@@ -17,8 +17,10 @@ import yaml
 from ansible.errors import AnsibleError
 from ansible.parsing.dataloader import DataLoader
 from ansible_collections.vcompare.lab.plugins.lookup import systems as lookup
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import System
-from ansible_collections.vcompare.lab.plugins.module_utils.experiments import systems as on_host
+from ansible_collections.vcompare.lab.plugins.module_utils._arms.protocol import System
+from ansible_collections.vcompare.lab.plugins.module_utils._scenarios.experiments import (
+    systems as on_host,
+)
 from ansible_collections.vcompare.lab.plugins.plugin_utils import systems
 from ansible_collections.vcompare.lab.plugins.plugin_utils.systems import SystemsError
 

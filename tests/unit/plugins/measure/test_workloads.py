@@ -13,14 +13,14 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils import readiness
-from ansible_collections.vcompare.lab.plugins.module_utils.workloads import (
+from ansible_collections.vcompare.lab.plugins.module_utils._scenarios import readiness
+from ansible_collections.vcompare.lab.plugins.module_utils._scenarios.workloads import (
     fork,
     memory_bandwidth,
     registry,
     startup,
 )
-from ansible_collections.vcompare.lab.plugins.module_utils.workloads.base import (
+from ansible_collections.vcompare.lab.plugins.module_utils._scenarios.workloads.base import (
     WorkloadError,
     WorkSpec,
     implausible,

@@ -7,7 +7,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils.host_plan import KINDS, HostPlan
+from ansible_collections.vcompare.lab.plugins.module_utils._host.host_plan import KINDS, HostPlan
 from ansible_collections.vcompare.lab.plugins.plugin_utils import host_plan
 
 

@@ -10,17 +10,17 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils.backends import cgroup
-from ansible_collections.vcompare.lab.plugins.module_utils.engines import carried, xen_boot
-from ansible_collections.vcompare.lab.plugins.module_utils.host_journal import HostJournal
-from ansible_collections.vcompare.lab.plugins.module_utils.pool import access
-from ansible_collections.vcompare.lab.plugins.module_utils.release import (
+from ansible_collections.vcompare.lab.plugins.module_utils._arms import cgroup
+from ansible_collections.vcompare.lab.plugins.module_utils._engines import carried, xen_boot
+from ansible_collections.vcompare.lab.plugins.module_utils._host.host_journal import HostJournal
+from ansible_collections.vcompare.lab.plugins.module_utils._release import (
     boot,
     host,
     instances,
     units,
 )
-from ansible_collections.vcompare.lab.plugins.module_utils.release.account import Account
+from ansible_collections.vcompare.lab.plugins.module_utils._release.account import Account
+from ansible_collections.vcompare.lab.plugins.module_utils._scenarios.pool import access
 
 SYSTEMCTL = """\
 #!/bin/sh

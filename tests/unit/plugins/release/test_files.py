@@ -8,13 +8,13 @@ import os
 from pathlib import Path
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils.host_journal import (
+from ansible_collections.vcompare.lab.plugins.module_utils._host.host_journal import (
     DIRECTORY,
     FILE,
     HostJournal,
 )
-from ansible_collections.vcompare.lab.plugins.module_utils.release import files
-from ansible_collections.vcompare.lab.plugins.module_utils.release.account import Account
+from ansible_collections.vcompare.lab.plugins.module_utils._release import files
+from ansible_collections.vcompare.lab.plugins.module_utils._release.account import Account
 
 OURS = b"# vcompare\nkvm_amd\n"
 

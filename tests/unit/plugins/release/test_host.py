@@ -9,9 +9,9 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
-from ansible_collections.vcompare.lab.plugins.module_utils.release import files, state
-from ansible_collections.vcompare.lab.plugins.module_utils.release.account import Account
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils._release import files, state
+from ansible_collections.vcompare.lab.plugins.module_utils._release.account import Account
 
 from .conftest import Host
 

@@ -16,8 +16,8 @@ import pytest
 COLLECTIONS = Path(__file__).resolve().parents[4] / "playbooks" / "collections"
 SCRIPT = """\
 import json, sys
-from ansible_collections.vcompare.lab.plugins.module_utils.release import instances, state
-from ansible_collections.vcompare.lab.plugins.module_utils.release.account import Account
+from ansible_collections.vcompare.lab.plugins.module_utils._release import instances, state
+from ansible_collections.vcompare.lab.plugins.module_utils._release.account import Account
 folder, check_mode = sys.argv[1], sys.argv[2] == "check"
 instances._DAEMONS = dict.fromkeys(("docker", "podman", "kvm"), lambda: False)
 account = Account(check_mode)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils.lab.layout import Lab
+from ansible_collections.vcompare.lab.plugins.module_utils._lab.layout import Lab
 from ssh_servers import ANSIBLE, Servers, keygen, run_ansible
 
 Ask = Callable[[str, str], t.Any]

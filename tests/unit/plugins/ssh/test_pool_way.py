@@ -11,8 +11,8 @@ from pathlib import Path
 
 import ansible_collections.vcompare.lab as collection
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils.backends.protocol import BackendError
-from ansible_collections.vcompare.lab.plugins.module_utils.pool import access, way
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import BackendError
+from ansible_collections.vcompare.lab.plugins.module_utils._scenarios.pool import access, way
 from ssh_servers import SSHD, Servers, keygen
 
 ROOT = Path(next(iter(collection.__path__))).parents[2]
@@ -31,8 +31,8 @@ mount --bind "$1" /etc/hosts; shift; exec "$@"
 """
 ASK = """
 import sys
-from ansible_collections.vcompare.lab.plugins.module_utils.errors import VcompareError
-from ansible_collections.vcompare.lab.plugins.module_utils.pool import way
+from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import VcompareError
+from ansible_collections.vcompare.lab.plugins.module_utils._scenarios.pool import way
 try:
     print(*way.between("the-peer", *sys.argv[1:]))
 except VcompareError as error:
