@@ -74,10 +74,10 @@ def _module(name: str) -> str:
 
 @functools.cache
 def imports() -> dict[str, set[str]]:
-    """Each module of the collection with those that it imports, also inside of functions."""
-    modules = {_module(name) for name in files("plugins/*.py")}
+    """Each module of the product with those that it imports, also inside of functions."""
+    modules = {_module(name) for name in python()}
     found: dict[str, set[str]] = {}
-    for name in files("plugins/*.py"):
+    for name in python():
         mine = _module(name)
         targets: set[str] = set()
         for node in ast.walk(ast.parse(text(name))):

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from vcompare_runner.cli import main
+from vcompare_runner.cli.app import main
 
 if __name__ == "__main__":
     main()

@@ -5,7 +5,7 @@
 The controller looks at its own clock just before the module is sent and just after it has answered.
 Between the two lie the transfer of the module (5 to 10 s to an emulated node) and the block, so that
 one block says little of how the host's clock runs; the bounds that all blocks of a run give together
-are close (``vcompare_runner.gates``).
+are close (``vcompare_runner.analysis.gates``).
 """
 
 from __future__ import annotations

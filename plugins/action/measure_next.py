@@ -191,7 +191,7 @@ def _open_claims(path: Path) -> tuple[Claims | None, str]:
     """Return the claims that more blocks would help, or None and why that can't be told."""
     try:
         # Late: scipy takes a second, and a run of a fixed number of blocks never needs it.
-        stopping = runner.load("stopping")
+        stopping = runner.load("analysis.stopping")
     except ImportError as error:
         return None, f"how wide intervals are can't be worked out: {error}"
     try:

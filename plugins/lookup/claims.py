@@ -58,7 +58,7 @@ class LookupModule(LookupBase):
         names = [str(term).strip() for term in self._flatten(terms)]
         paths = [self._find(variables, name) for name in names if name]
         try:
-            runner.load("claims.declared").check_files(paths)
+            runner.load("verdict.declared").check_files(paths)
         except ImportError:
             # Nothing is needed to measure; the report, which is made then, says what is wrong with them.
             pass

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from ansible.utils.display import Display
 
-# vcompare_runner.events has the same.
+# vcompare_runner.run.events has the same.
 MARK = "vcompare: "
 
 

@@ -54,9 +54,9 @@ def write_large(folder: Path, samples: int) -> tuple[Path, int]:
 def measure(root: Path) -> None:
     """Print the times of loading, analysing and reporting a bundle, and the most memory used."""
     begin = time.perf_counter()
-    from vcompare_runner.bundle import load_bundle
+    from vcompare_runner.analysis.statistics import analyse, find_remarks
+    from vcompare_runner.bundle.read import load_bundle
     from vcompare_runner.report import write_report
-    from vcompare_runner.statistics import analyse, find_remarks
 
     imported = time.perf_counter()
     bundle = load_bundle(root)

@@ -10,7 +10,7 @@ import re
 import sys
 from pathlib import Path
 
-from vcompare_runner.gate_limits import OF_CONDITIONS
+from vcompare_runner.bundle.gate_limits import OF_CONDITIONS
 
 
 def refused_blocks(report: dict) -> dict[tuple[str, str], set[int]]:

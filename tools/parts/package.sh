@@ -12,7 +12,7 @@ contents() {
     local name code=0
     for name in README.md LICENSE meta/runtime.yml meta/execution-environment.yml requirements.txt \
         bindep.txt plugins/modules roles playbooks/compare.yml inventories/nested/nested_lab.yml \
-        pyproject.toml vcompare_runner/__init__.py vcompare_runner/_contract/arms.py vcompare_runner/claims/catalogue.yml; do
+        pyproject.toml vcompare_runner/__init__.py vcompare_runner/_contract/arms.py vcompare_runner/verdict/catalogue.yml; do
         [[ -e $installed/$name ]] || { echo "missing: $name" && code=1; }
     done
     for name in .venv .git .ci .cache tools tests/output playbooks/collections; do

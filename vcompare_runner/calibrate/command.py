@@ -10,18 +10,19 @@ import typing as t
 from pathlib import Path
 
 from vcompare_runner._contract.arms import BARE, PLANTED
-from vcompare_runner.bundle import Bundle, load_bundle
+from vcompare_runner.analysis.statistics.inference import LEVEL
+from vcompare_runner.bundle.read import load_bundle
+from vcompare_runner.bundle.schema import Bundle
 from vcompare_runner.calibrate import disk, planted, procedures, real, stopping, study
 from vcompare_runner.calibrate.cases import CASES
 from vcompare_runner.calibrate.progress import run_steps
 from vcompare_runner.calibrate.show import cell, describe, show
 from vcompare_runner.calibrate.study import Figure
-from vcompare_runner.edges import replacing, require_whole, require_writable
-from vcompare_runner.errors import EXIT_FAILED, EXIT_OK, UsageError
-from vcompare_runner.home import find_bundle, find_home
-from vcompare_runner.names import did_you_mean
-from vcompare_runner.statistics.inference import LEVEL
-from vcompare_runner.terminal import say, show_table, warn
+from vcompare_runner.core.edges import replacing, require_whole, require_writable
+from vcompare_runner.core.errors import EXIT_FAILED, EXIT_OK, UsageError
+from vcompare_runner.core.names import did_you_mean
+from vcompare_runner.run.home import find_bundle, find_home
+from vcompare_runner.run.terminal import say, show_table, warn
 
 _LEAST_REPEATS = 100
 # The samples of one kind of noise are drawn at once: these take some GiB.

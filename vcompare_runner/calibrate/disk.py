@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 
 from vcompare_runner._contract.arms import ARMS, BARE
-from vcompare_runner.bundle import load_bundle
+from vcompare_runner.analysis.statistics import MIN_PAIRS, ScenarioFigures, analyse, order
+from vcompare_runner.analysis.statistics.inference import LEVEL
+from vcompare_runner.bundle.read import load_bundle
 from vcompare_runner.calibrate.cases import Case, Size
 from vcompare_runner.calibrate.study import SPREAD, generator
-from vcompare_runner.statistics import MIN_PAIRS, ScenarioFigures, analyse, order
-from vcompare_runner.statistics.inference import LEVEL
 
 RUN = "20000101-000000-000000"
 HOST = "synthetic"

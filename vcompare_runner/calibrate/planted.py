@@ -10,8 +10,7 @@ import typing as t
 import numpy as np
 
 from vcompare_runner._contract.arms import BARE, PLANTED
-from vcompare_runner.bundle import Bundle
-from vcompare_runner.statistics import (
+from vcompare_runner.analysis.statistics import (
     LEVEL,
     MIN_PAIRS,
     ArmFigures,
@@ -19,6 +18,7 @@ from vcompare_runner.statistics import (
     analyse,
     order,
 )
+from vcompare_runner.bundle.schema import Bundle
 
 # What the backend of ``bare-planted`` does to an instance.
 SHARE_OF_CPU = 0.8

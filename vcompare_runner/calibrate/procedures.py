@@ -8,11 +8,11 @@ import typing as t
 import numpy as np
 import scipy.special
 
+from vcompare_runner.analysis.statistics import order
+from vcompare_runner.analysis.statistics.bootstrap import bootstrap_bounds
+from vcompare_runner.analysis.statistics.inference import LEVEL
 from vcompare_runner.calibrate.cases import CASES, Size, log_ratios
 from vcompare_runner.calibrate.study import COVERAGE, SPREAD, Figure, generator
-from vcompare_runner.statistics import order
-from vcompare_runner.statistics.bootstrap import bootstrap_bounds
-from vcompare_runner.statistics.inference import LEVEL
 
 PROCEDURE_PAIRS = (5, 6, 7, 10, 15)
 _RESAMPLES = 599

@@ -10,8 +10,8 @@ import typing as t
 import rich.console
 import rich.progress
 
-from vcompare_runner.progress import duration, wants_plain
-from vcompare_runner.terminal import warn
+from vcompare_runner.run.progress import duration, wants_plain
+from vcompare_runner.run.terminal import warn
 
 T = t.TypeVar("T")
 

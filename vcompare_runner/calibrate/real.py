@@ -8,9 +8,16 @@ import math
 import typing as t
 
 from vcompare_runner._contract.arms import AGAIN, BARE
-from vcompare_runner.bundle import Bundle
-from vcompare_runner.errors import BundleError
-from vcompare_runner.statistics import LEVEL, Comparison, analyse, detection_power, holm, p_either
+from vcompare_runner.analysis.statistics import (
+    LEVEL,
+    Comparison,
+    analyse,
+    detection_power,
+    holm,
+    p_either,
+)
+from vcompare_runner.bundle.schema import Bundle
+from vcompare_runner.core.errors import BundleError
 
 # What a run says of itself: how likely differences of this size would have been shown.
 EFFECTS = (0.03, 0.10, 0.30)

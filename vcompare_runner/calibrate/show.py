@@ -8,7 +8,7 @@ import typing as t
 from vcompare_runner.calibrate import disk, stopping, study
 from vcompare_runner.calibrate.cases import CASES
 from vcompare_runner.calibrate.study import Figure
-from vcompare_runner.terminal import say, show_table
+from vcompare_runner.run.terminal import say, show_table
 
 
 def show(figures: t.Sequence[Figure], files: t.Sequence[disk.DiskFigure], seed: int) -> None:

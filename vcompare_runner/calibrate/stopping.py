@@ -15,6 +15,8 @@ import math
 
 import numpy as np
 
+from vcompare_runner.analysis.statistics import order
+from vcompare_runner.analysis.statistics.inference import LEVEL, MIN_PAIRS, holm_adjusted
 from vcompare_runner.calibrate.cases import Case, Size, log_ratios
 from vcompare_runner.calibrate.study import (
     COVERAGE,
@@ -26,8 +28,6 @@ from vcompare_runner.calibrate.study import (
     generator,
     null_test,
 )
-from vcompare_runner.statistics import order
-from vcompare_runner.statistics.inference import LEVEL, MIN_PAIRS, holm_adjusted
 
 # Half of a margin of 10%, which is when a run has enough (measuring: "half-width under half the
 # margin").

@@ -15,10 +15,10 @@ import zlib
 
 import numpy as np
 
+from vcompare_runner.analysis.statistics import order
+from vcompare_runner.analysis.statistics.inference import LEVEL, holm_adjusted
+from vcompare_runner.analysis.statistics.power import powers
 from vcompare_runner.calibrate.cases import CASES, Case, Size, log_ratios
-from vcompare_runner.statistics import order
-from vcompare_runner.statistics.inference import LEVEL, holm_adjusted
-from vcompare_runner.statistics.power import powers
 
 # Bounds of the project's acceptance. How near the stated power has to be is not said there: it rests
 # on the spread of the same few blocks (five know it to a third), and was off by up to 0.16 where that

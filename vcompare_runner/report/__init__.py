@@ -17,15 +17,16 @@ from __future__ import annotations
 import typing as t
 from pathlib import Path
 
-from vcompare_runner.bundle import Bundle, load_bundle
-from vcompare_runner.claims.declared import catalogue_of
-from vcompare_runner.claims.judge import judge
-from vcompare_runner.edges import WRITE_REMEDY, replacing
-from vcompare_runner.errors import VcompareError
-from vcompare_runner.gates import judge_gates
-from vcompare_runner.join import join
+from vcompare_runner.analysis.gates import judge_gates
+from vcompare_runner.analysis.statistics import analyse
+from vcompare_runner.bundle.join import join
+from vcompare_runner.bundle.read import load_bundle
+from vcompare_runner.bundle.schema import Bundle
+from vcompare_runner.core.edges import WRITE_REMEDY, replacing
+from vcompare_runner.core.errors import VcompareError
 from vcompare_runner.report import gates_section, html, junit, markdown, model, table
-from vcompare_runner.statistics import analyse
+from vcompare_runner.verdict.declared import catalogue_of
+from vcompare_runner.verdict.judge import judge
 
 INDEX = "index.html"
 

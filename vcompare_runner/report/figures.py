@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 import typing as t
 
-from vcompare_runner import words
+from vcompare_runner.core import words
 from vcompare_runner.report import svg
 
 _OF_VERDICT: t.Mapping[str | None, str] = {

@@ -11,8 +11,8 @@ import dataclasses
 import typing as t
 
 from vcompare_runner._contract.arms import AGAIN
-from vcompare_runner.gate_limits import AA, LIMITS, GateResult
-from vcompare_runner.gates import Gates
+from vcompare_runner.analysis.gates import Gates
+from vcompare_runner.bundle.gate_limits import AA, LIMITS, GateResult
 
 Report = dict[str, t.Any]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import typing as t
 
-from vcompare_runner import words
-from vcompare_runner.escape import visible
+from vcompare_runner.core import words
+from vcompare_runner.core.escape import visible
 from vcompare_runner.report import view
 from vcompare_runner.report.model import Report
 

@@ -30,22 +30,23 @@ import json
 import shlex
 import typing as t
 
-from vcompare_runner import words
 from vcompare_runner._contract import durations
 from vcompare_runner._contract.arms import AGAIN, ARMS, BARE, PLANTED, arm_order
 from vcompare_runner._contract.substrates import NESTED_TCG
-from vcompare_runner.bundle import ArmPlan, Bundle, Note, ProofLine, Substrate, usable_arms
-from vcompare_runner.claims.bands import Held, held_figures
-from vcompare_runner.claims.declared import Catalogue
-from vcompare_runner.report import turns
-from vcompare_runner.samples import NO_REASON, OK, OTHER_RUN
-from vcompare_runner.statistics import (
+from vcompare_runner.analysis.statistics import (
     MIN_PAIRS,
     ArmFigures,
     Comparison,
     ScenarioFigures,
     find_remarks,
 )
+from vcompare_runner.bundle.read import usable_arms
+from vcompare_runner.bundle.samples import NO_REASON, OK, OTHER_RUN
+from vcompare_runner.bundle.schema import ArmPlan, Bundle, Note, ProofLine, Substrate
+from vcompare_runner.core import words
+from vcompare_runner.report import turns
+from vcompare_runner.verdict.bands import Held, held_figures
+from vcompare_runner.verdict.declared import Catalogue
 
 SCHEMA = 1
 

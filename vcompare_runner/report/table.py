@@ -7,8 +7,8 @@ import re
 import typing as t
 from pathlib import Path
 
-from vcompare_runner.edges import WRITE_REMEDY, replacing
-from vcompare_runner.samples import STATUS_NAMES, SampleTable
+from vcompare_runner.bundle.samples import STATUS_NAMES, SampleTable
+from vcompare_runner.core.edges import WRITE_REMEDY, replacing
 
 HEADER = [
     "run",

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import typing as t
 
-from vcompare_runner import words
 from vcompare_runner._contract import durations
 from vcompare_runner._contract.arms import AGAIN, PLANTED, arm_order
-from vcompare_runner.bundle import ArmPlan, Bundle, Note
+from vcompare_runner.bundle.schema import ArmPlan, Bundle, Note
+from vcompare_runner.core import words
 
 SYSTEMS: t.Mapping[str, str] = {"linux": "plain Linux", "xen": "Xen"}
 

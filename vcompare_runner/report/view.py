@@ -8,8 +8,8 @@ import typing as t
 
 import jinja2
 
-from vcompare_runner import words
 from vcompare_runner._contract.arms import BARE
+from vcompare_runner.core import words
 from vcompare_runner.report.forest import MOST_POINTS
 from vcompare_runner.report.model import Report
 

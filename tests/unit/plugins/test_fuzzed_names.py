@@ -19,7 +19,7 @@ from ansible_collections.vcompare.lab.plugins.plugin_utils import bundle, system
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from vcompare_runner import home
+from vcompare_runner.run import home
 
 # What escapes: into other folders, shells, options, lines of files that programs read, XML.
 HOSTILE = [

@@ -15,8 +15,8 @@ import typing as t
 from pathlib import Path
 from unittest import mock
 
-from vcompare_runner import cli
-from vcompare_runner.integrity import MANIFEST_LATER, canonical
+from vcompare_runner.bundle.integrity import MANIFEST_LATER, canonical
+from vcompare_runner.cli import app as cli
 
 # Long, for a machine that is busy with other things: a pipe or a device that is read never ends.
 LIMIT_S = 300

@@ -15,9 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic import RUN, Synthetic, read_lines, write_lines
 
-from vcompare_runner.bundle import Bundle, load_bundle
-from vcompare_runner.errors import BundleError
-from vcompare_runner.lines import is_cut_off
+from vcompare_runner.bundle.read import load_bundle
+from vcompare_runner.bundle.schema import Bundle
+from vcompare_runner.core.errors import BundleError
+from vcompare_runner.core.lines import is_cut_off
 
 
 def notes(bundle: Bundle) -> dict[str, str]:

@@ -12,14 +12,14 @@ import pytest
 import synthetic
 from synthetic import Synthetic
 
-from vcompare_runner import cli
 from vcompare_runner._contract.arms import ARMS, PLANTED
-from vcompare_runner.bundle import load_bundle
+from vcompare_runner.analysis.statistics import order
+from vcompare_runner.bundle.read import load_bundle
 from vcompare_runner.calibrate import disk, planted, procedures, real, stopping, study
 from vcompare_runner.calibrate.cases import CASES, Case, Size, log_ratios
-from vcompare_runner.errors import BundleError
+from vcompare_runner.cli import app as cli
+from vcompare_runner.core.errors import BundleError
 from vcompare_runner.report import build_report
-from vcompare_runner.statistics import order
 
 each_case = pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
 

@@ -14,11 +14,11 @@ import pytest
 from chained import chain_up
 from synthetic import METRICS, Synthetic, read_lines, write_lines
 
-from vcompare_runner.bundle import load_bundle
-from vcompare_runner.claims import schema
-from vcompare_runner.claims.declared import Catalogue, catalogue_of, digest
-from vcompare_runner.claims.judge import judge
-from vcompare_runner.statistics import ArmFigures, Interval, ScenarioFigures, analyse
+from vcompare_runner.analysis.statistics import ArmFigures, Interval, ScenarioFigures, analyse
+from vcompare_runner.bundle.read import load_bundle
+from vcompare_runner.verdict import schema
+from vcompare_runner.verdict.declared import Catalogue, catalogue_of, digest
+from vcompare_runner.verdict.judge import judge
 
 TRUE = {"startup": {"docker": 2.0, "kvm": 20.0}, "cpu": {"docker": 1.0, "kvm": 0.8}}
 

@@ -13,8 +13,9 @@ from synthetic import Synthetic, read_lines, write_lines
 from test_runner_claims_schema import CLAIM, TEST, changed, declared
 from test_runner_report import Page, render
 
-from vcompare_runner import summary, words
-from vcompare_runner.bundle import load_bundle
+from vcompare_runner.bundle.read import load_bundle
+from vcompare_runner.cli import summary
+from vcompare_runner.core import words
 from vcompare_runner.report import build_report, forest, view, write_report
 
 EVIL = '<script>alert("x")</script> | a & b \x07'

@@ -12,10 +12,10 @@ import pytest
 import yaml
 from synthetic import METRICS, Synthetic
 
-from vcompare_runner.bundle import load_bundle
-from vcompare_runner.claims import bands, schema
-from vcompare_runner.claims.declared import SHIPPED, catalogue_of, check_files, digest, shipped
-from vcompare_runner.errors import BundleError, UsageError
+from vcompare_runner.bundle.read import load_bundle
+from vcompare_runner.core.errors import BundleError, UsageError
+from vcompare_runner.verdict import bands, schema
+from vcompare_runner.verdict.declared import SHIPPED, catalogue_of, check_files, digest, shipped
 
 TEST: dict[str, t.Any] = {
     "name": "slower",

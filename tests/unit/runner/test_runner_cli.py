@@ -18,10 +18,12 @@ from synthetic import Synthetic, read_lines, write_lines
 from test_runner_claims_schema import CLAIM, changed
 from test_runner_claims_schema import write as write_claims
 
-from vcompare_runner import cli, commands, plan, project
-from vcompare_runner import home as homes
 from vcompare_runner._contract import ids
-from vcompare_runner.errors import UsageError
+from vcompare_runner.cli import app as cli
+from vcompare_runner.cli import commands
+from vcompare_runner.core.errors import UsageError
+from vcompare_runner.run import home as homes
+from vcompare_runner.run import plan, project
 
 
 @pytest.fixture

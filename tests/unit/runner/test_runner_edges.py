@@ -12,12 +12,18 @@ import pytest
 from broken import DEEP, KINDS, call
 from synthetic import Synthetic
 
-from vcompare_runner.bundle import load_bundle
-from vcompare_runner.edges import expanded, is_plausible, replacing, require_file, require_whole
-from vcompare_runner.errors import UsageError, VcompareError
-from vcompare_runner.home import summarise_run
-from vcompare_runner.inventory import check_numbers
-from vcompare_runner.project import Project
+from vcompare_runner.bundle.read import load_bundle
+from vcompare_runner.core.edges import (
+    expanded,
+    is_plausible,
+    replacing,
+    require_file,
+    require_whole,
+)
+from vcompare_runner.core.errors import UsageError, VcompareError
+from vcompare_runner.run.home import summarise_run
+from vcompare_runner.run.inventory import check_numbers
+from vcompare_runner.run.project import Project
 
 ROOT = Path(__file__).resolve().parents[3]
 LONG = "a" * 300

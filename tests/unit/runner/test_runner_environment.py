@@ -14,8 +14,8 @@ import pexpect
 import pytest
 from checkout import Checkout
 
-from vcompare_runner import environment, hints, project
-from vcompare_runner.errors import UsageError
+from vcompare_runner.core.errors import UsageError
+from vcompare_runner.run import environment, hints, project
 
 # As many users have it (rewritten from a real one).
 USER_CONFIG = """\

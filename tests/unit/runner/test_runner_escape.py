@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 from synthetic import Synthetic
 
-from vcompare_runner import cli, terminal
-from vcompare_runner.escape import visible
-from vcompare_runner.events import MeasuredBlock, RunState
-from vcompare_runner.progress import LiveProgress, PlainProgress
+from vcompare_runner.cli import app as cli
+from vcompare_runner.core.escape import visible
 from vcompare_runner.report import write_report
+from vcompare_runner.run import terminal
+from vcompare_runner.run.events import MeasuredBlock, RunState
+from vcompare_runner.run.progress import LiveProgress, PlainProgress
 
 ACTIVE = ["\x1b[2J", "\x1b]0;title\x07", "\x9b31m", "\r", "\x7f", "\u202e", "\udc80", "\x00"]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from vcompare_runner.bundle import load_bundle
-from vcompare_runner.join import join
+from vcompare_runner.bundle.join import join
+from vcompare_runner.bundle.read import load_bundle
 from vcompare_runner.report import build_report, markdown
 
 EXAMPLE = Path(__file__).resolve().parents[3] / "docs" / "example"

@@ -14,9 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic import Synthetic, read_lines, write_lines
 
-from vcompare_runner.bundle import Bundle, load_bundle
-from vcompare_runner.report import build_report
-from vcompare_runner.statistics import (
+from vcompare_runner.analysis.statistics import (
     analyse,
     find_remarks,
     flags,
@@ -24,6 +22,9 @@ from vcompare_runner.statistics import (
     order,
     power,
 )
+from vcompare_runner.bundle.read import load_bundle
+from vcompare_runner.bundle.schema import Bundle
+from vcompare_runner.report import build_report
 
 values = st.lists(st.floats(min_value=-100, max_value=100), min_size=5, max_size=20)
 

@@ -15,18 +15,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from synthetic import METRICS, Synthetic, host_of, read_lines, write_lines
 
-from vcompare_runner import conditions, words
-from vcompare_runner import gate_limits as limits
 from vcompare_runner._contract.arms import AGAIN, arm_order
-from vcompare_runner.bundle import Bundle, load_bundle
-from vcompare_runner.claims import comparisons
-from vcompare_runner.claims.court import Court
-from vcompare_runner.claims.schema import ClaimTest
-from vcompare_runner.clocks import judge_hosts, rate
-from vcompare_runner.conditions import ControllerClock, HostClock
-from vcompare_runner.gates import Gates, judge_gates, reach
+from vcompare_runner.analysis.gates import Gates, judge_gates, reach
+from vcompare_runner.analysis.statistics import Interval, analyse
+from vcompare_runner.bundle import conditions
+from vcompare_runner.bundle import gate_limits as limits
+from vcompare_runner.bundle.clocks import judge_hosts, rate
+from vcompare_runner.bundle.conditions import ControllerClock, HostClock
+from vcompare_runner.bundle.read import load_bundle
+from vcompare_runner.bundle.schema import Bundle
+from vcompare_runner.core import words
 from vcompare_runner.report import build_report, write_report_of
-from vcompare_runner.statistics import Interval, analyse
+from vcompare_runner.verdict import comparisons
+from vcompare_runner.verdict.court import Court
+from vcompare_runner.verdict.schema import ClaimTest
 
 Record = dict[str, t.Any]
 Change = t.Callable[[Record], None]

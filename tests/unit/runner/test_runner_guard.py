@@ -14,7 +14,7 @@ import pytest
 from checkout import Checkout
 from test_runner_interrupt import alive, end, wait_for
 
-from vcompare_runner.interrupt import command_line, descendants
+from vcompare_runner.run.interrupt import command_line, descendants
 
 GENTLE = """\
 - name: "lab: wait for a long time"
@@ -42,7 +42,7 @@ def test_the_playbook_of_a_killed_wrapper_ends(
         sleeper = wait_for(home / "sleeper")
         family = descendants(process.pid)
         assert sleeper in family
-        assert any("vcompare_runner.guard" in command_line(pid) for pid in family)
+        assert any("vcompare_runner.run.guard" in command_line(pid) for pid in family)
         os.kill(process.pid, signal.SIGKILL)
         process.wait(10)
         deadline = time.monotonic() + 40
@@ -60,7 +60,7 @@ def test_the_playbook_of_a_killed_wrapper_ends(
 @pytest.mark.parametrize(("code", "expected"), [(0, 0), (4, 4)])
 def test_the_exit_code_is_the_programs(code: int, expected: int) -> None:
     made = subprocess.run(
-        [sys.executable, "-m", "vcompare_runner.guard", "sh", "-c", f"exit {code}"],
+        [sys.executable, "-m", "vcompare_runner.run.guard", "sh", "-c", f"exit {code}"],
         check=False,
         cwd=Path(__file__).resolve().parents[3],
     )
@@ -69,7 +69,7 @@ def test_the_exit_code_is_the_programs(code: int, expected: int) -> None:
 
 def test_a_program_that_was_killed() -> None:
     made = subprocess.run(
-        [sys.executable, "-m", "vcompare_runner.guard", "sh", "-c", "kill -9 $$"],
+        [sys.executable, "-m", "vcompare_runner.run.guard", "sh", "-c", "kill -9 $$"],
         check=False,
         cwd=Path(__file__).resolve().parents[3],
     )

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from vcompare_runner.statistics import inference, order
+from vcompare_runner.analysis.statistics import inference, order
 
 logs = st.floats(min_value=-5, max_value=5, allow_nan=False).map(lambda value: round(value, 6))
 

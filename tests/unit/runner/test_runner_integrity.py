@@ -13,9 +13,10 @@ from ansible_collections.vcompare.lab.plugins.plugin_utils import chain
 from chained import chain_up
 from synthetic import Synthetic, read_lines, write_lines
 
-from vcompare_runner import integrity
-from vcompare_runner.bundle import Bundle, load_bundle
-from vcompare_runner.errors import BundleError
+from vcompare_runner.bundle import integrity
+from vcompare_runner.bundle.read import load_bundle
+from vcompare_runner.bundle.schema import Bundle
+from vcompare_runner.core.errors import BundleError
 
 Record = dict[str, t.Any]
 OTHER_RUN = "20250101-000000-ffffff"

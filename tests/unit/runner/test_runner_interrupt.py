@@ -11,7 +11,7 @@ from pathlib import Path
 
 from checkout import Checkout
 
-from vcompare_runner.interrupt import Interrupt, children, descendants
+from vcompare_runner.run.interrupt import Interrupt, children, descendants
 
 
 def wait_for(path: Path, seconds: float = 40) -> int:

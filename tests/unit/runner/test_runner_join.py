@@ -12,10 +12,10 @@ import pytest
 from synthetic import Synthetic
 from typer.testing import CliRunner
 
-from vcompare_runner.bundle import load_bundle
-from vcompare_runner.cli import app
-from vcompare_runner.errors import UsageError
-from vcompare_runner.join import join
+from vcompare_runner.bundle.join import join
+from vcompare_runner.bundle.read import load_bundle
+from vcompare_runner.cli.app import app
+from vcompare_runner.core.errors import UsageError
 from vcompare_runner.report import build_report, write_joined_report
 
 MONDAY, TUESDAY = "20261123-101500-aaaaaa", "20261124-101500-bbbbbb"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from vcompare_runner import plan
-from vcompare_runner.errors import UsageError
+from vcompare_runner.core.errors import UsageError
+from vcompare_runner.run import plan
 
 
 def asked(claims: t.Sequence[Path], scenarios: t.Sequence[str] | None = None) -> plan.Request:

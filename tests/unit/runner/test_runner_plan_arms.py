@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from vcompare_runner import plan
 from vcompare_runner._contract.arms import AGAIN, ARMS, ARMS_OF_GROUP, PLANTED
-from vcompare_runner.inventory import Inventory
-from vcompare_runner.project import Project
+from vcompare_runner.run import plan
+from vcompare_runner.run.inventory import Inventory
+from vcompare_runner.run.project import Project
 
 ROOT = Path(__file__).resolve().parents[3]
 GROUPS = {

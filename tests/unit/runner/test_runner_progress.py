@@ -8,8 +8,8 @@ import typing as t
 
 import pytest
 
-from vcompare_runner.events import RunState
-from vcompare_runner.progress import (
+from vcompare_runner.run.events import RunState
+from vcompare_runner.run.progress import (
     LiveProgress,
     PlainProgress,
     about,

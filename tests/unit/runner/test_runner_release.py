@@ -14,10 +14,11 @@ import yaml
 from checkout import Checkout
 from test_runner_seen import SAYS_MODULE
 
-from vcompare_runner import cli, commands, release
-from vcompare_runner.events import RunState
-from vcompare_runner.inventory import Inventory
-from vcompare_runner.run import Outcome
+from vcompare_runner.cli import app as cli
+from vcompare_runner.cli import commands, release
+from vcompare_runner.run.events import RunState
+from vcompare_runner.run.inventory import Inventory
+from vcompare_runner.run.playbook import Outcome
 
 Result = dict[str, t.Any]
 ROOT = Path(__file__).resolve().parents[3]

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 from synthetic import Synthetic, read_lines, write_lines
 
-from vcompare_runner import summary, words
-from vcompare_runner.errors import BundleError
+from vcompare_runner.cli import summary
+from vcompare_runner.core import words
+from vcompare_runner.core.errors import BundleError
 from vcompare_runner.report import write_report
 
 FILES = ("index.html", "report.md", "report.json", "samples.csv", "junit.xml")

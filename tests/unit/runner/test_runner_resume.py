@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from vcompare_runner import commands, plan
-from vcompare_runner.errors import UsageError
+from vcompare_runner.cli import commands
+from vcompare_runner.core.errors import UsageError
+from vcompare_runner.run import plan
 
 
 @pytest.fixture

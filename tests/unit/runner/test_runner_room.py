@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from vcompare_runner import room
-from vcompare_runner.events import RunState
-from vcompare_runner.run import Outcome, failure_lines
+from vcompare_runner.run import room
+from vcompare_runner.run.events import RunState
+from vcompare_runner.run.playbook import Outcome, failure_lines
 
 _Usage = namedtuple("_Usage", "total used free")
 

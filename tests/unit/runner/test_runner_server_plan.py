@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from vcompare_runner import server_plan
-from vcompare_runner.errors import PlaybookError
-from vcompare_runner.events import Failure, RunState
-from vcompare_runner.inventory import Inventory
-from vcompare_runner.run import Outcome
+from vcompare_runner.core.errors import PlaybookError
+from vcompare_runner.run import server_plan
+from vcompare_runner.run.events import Failure, RunState
+from vcompare_runner.run.inventory import Inventory
+from vcompare_runner.run.playbook import Outcome
 
 ROOT = Path(server_plan.__file__).parents[1]
 LOCAL = "ansible_connection=local ansible_python_interpreter=/usr/bin/python3"

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic import RATIOS, Synthetic
 
-from vcompare_runner import statistics
-from vcompare_runner.bundle import load_bundle
+from vcompare_runner.analysis import statistics
+from vcompare_runner.bundle.read import load_bundle
 
 BASE = ("bare", "lab-linux")
 

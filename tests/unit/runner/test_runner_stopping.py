@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from synthetic import Synthetic, read_lines, write_lines
 
-from vcompare_runner import stopping
-from vcompare_runner.bundle import load_bundle
+from vcompare_runner.analysis import stopping
+from vcompare_runner.bundle.read import load_bundle
 
 TEST = {
     "name": "cpu",

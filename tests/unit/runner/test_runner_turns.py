@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vcompare_runner import plan as plans
-from vcompare_runner import turns
-from vcompare_runner.bundle import load_bundle
-from vcompare_runner.inventory import Inventory
-from vcompare_runner.join import join
+from vcompare_runner.bundle.join import join
+from vcompare_runner.bundle.read import load_bundle
 from vcompare_runner.report import build_report, html, markdown
+from vcompare_runner.run import plan as plans
+from vcompare_runner.run import turns
+from vcompare_runner.run.inventory import Inventory
 
 from .synthetic import Synthetic
 

@@ -25,6 +25,17 @@ LAYERS = (
     ("_lab", "_scenarios"),
     ("_block", "_release"),
 )
+# Of vcompare_runner, whose contract is the collection's.
+RUNNER_LAYERS = (
+    ("core",),
+    ("bundle",),
+    ("analysis",),
+    ("verdict",),
+    ("report", "run"),
+    ("calibrate",),
+    ("cli",),
+)
+RUNNER_HEIGHT = {name: height for height, names in enumerate(RUNNER_LAYERS) for name in names}
 HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}
 UTILS = "plugins.module_utils."
 
@@ -49,6 +60,28 @@ def test_imports_go_down_only() -> None:
             not other.startswith(UTILS)
             or (_folder(mine) != _folder(other) and HEIGHT[_folder(other)] >= HEIGHT[_folder(mine)])
         )
+    ]
+    assert up == []
+
+
+def test_imports_of_the_runner_go_down_only() -> None:
+    def folder(module: str) -> str:
+        return module.split(".")[1]
+
+    arrows = [
+        (mine, other)
+        for mine, others in house.imports().items()
+        for other in others
+        if min(mine.count("."), other.count(".")) and mine.startswith("vcompare_runner.")
+    ]
+    assert len(arrows) > 100
+    assert {folder(mine) for mine, _other in arrows} <= {*RUNNER_HEIGHT, "__main__"}
+    up = [
+        f"{mine} imports {other}"
+        for mine, other in arrows
+        if folder(mine) in RUNNER_HEIGHT
+        and folder(mine) != folder(other)
+        and RUNNER_HEIGHT[folder(other)] >= RUNNER_HEIGHT[folder(mine)]
     ]
     assert up == []
 

@@ -20,7 +20,7 @@ from ansible_collections.vcompare.lab.plugins.plugin_utils.bundle import (
     file_name,
 )
 
-from vcompare_runner.bundle import load_bundle
+from vcompare_runner.bundle.read import load_bundle
 
 RUN = "20261124-101500-ab12cd"
 MANIFEST: dict[str, t.Any] = {

@@ -16,8 +16,8 @@ from ansible_collections.vcompare.lab.plugins.action import bundle as bundle_act
 from ansible_collections.vcompare.lab.plugins.lookup import claims as lookup
 from ansible_collections.vcompare.lab.plugins.plugin_utils.claims import declare, digest
 
-from vcompare_runner.bundle import read_manifest
-from vcompare_runner.claims import declared as runner
+from vcompare_runner.bundle.read import read_manifest
+from vcompare_runner.verdict import declared as runner
 
 from .test_actions import OPEN, RUN, action
 

@@ -16,7 +16,7 @@ from ansible_collections.vcompare.lab.plugins.action import measure_next
 from ansible_collections.vcompare.lab.plugins.module_utils._contract import durations
 from ansible_collections.vcompare.lab.plugins.plugin_utils.bundle import Bundle
 
-from vcompare_runner.errors import BundleError
+from vcompare_runner.core.errors import BundleError
 
 from .test_actions import action
 from .test_bundle import MANIFEST, measured
@@ -221,7 +221,7 @@ def test_a_bundle_that_can_not_be_judged_ends_with_what_it_has(
     def broken(path: Path) -> t.NoReturn:
         raise BundleError("it is broken", "mend it")
 
-    monkeypatch.setattr("vcompare_runner.stopping.open_claims", broken)
+    monkeypatch.setattr("vcompare_runner.analysis.stopping.open_claims", broken)
     monkeypatch.setattr(measure_next.display, "warning", lambda text: None)
     bundle = opened(tmp_path, max_blocks=9)
     fill(bundle, 2)

@@ -25,7 +25,7 @@ from ansible_collections.vcompare.lab.plugins.plugin_utils.turns import (
     fitting,
 )
 
-from vcompare_runner.bundle import load_bundle
+from vcompare_runner.bundle.read import load_bundle
 
 from .test_actions import action
 from .test_bundle import MANIFEST, measured

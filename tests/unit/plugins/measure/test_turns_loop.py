@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from vcompare_runner.bundle import load_bundle
+from vcompare_runner.bundle.read import load_bundle
 from vcompare_runner.report import build_report
 
 from .test_role_loop import PLAYBOOK, Runs
