@@ -183,6 +183,16 @@ COUNTS: dict[str, Count] = {
     "public": Count("public modules in module_utils", public, 0, 0),
     "long": Count(f"modules over {MOST_LINES} lines", long_modules, 33, 0),
     "scroll": Count(f"functions of {MOST_FUNCTION_LINES} lines and more", long_functions, 14, 0),
+    "sentences": Count(
+        "decisions on a sentence",
+        lambda: found(
+            r"(why|reason|message|text)\.startswith\(|\" in (why|reason|message)\b",
+            [name for name in python() if "/analysis/" in name or "/verdict/" in name]
+            + [name for name in python() if "/bundle/" in name or "/report/" in name],
+        ),
+        0,
+        0,
+    ),
     "by-name": Count(
         "decisions on the beginning of an arm's name",
         lambda: found(r"arm\.startswith\(\"|removeprefix\(\"(xen|docker)-", python()),

@@ -24,9 +24,10 @@ import dataclasses
 import math
 import typing as t
 
+from vcompare_runner._contract import reasons
 from vcompare_runner._contract.arms import AGAIN
 from vcompare_runner.analysis.statistics import Interval, ScenarioFigures, analyse
-from vcompare_runner.bundle import clocks, conditions, integrity
+from vcompare_runner.bundle import clocks, conditions
 from vcompare_runner.bundle import gate_limits as limits
 from vcompare_runner.bundle.gate_limits import LIMITS, GateResult, Limit
 from vcompare_runner.bundle.schema import Bundle, ProofLine
@@ -257,7 +258,7 @@ def _value_results(bundle: Bundle) -> t.Iterator[GateResult]:
     counts: dict[tuple[int, str, str, str, str], list[str]] = {}
     samples = bundle.samples
     for index, why in samples.why_not.items():
-        if why.startswith("impossible ") or "physically possible" in why:
+        if why.code == reasons.IMPOSSIBLE_VALUE:
             key = samples.keys[samples.series[index]]
             place = (int(samples.block[index]), key.host, key.arm, key.scenario, key.metric)
             counts.setdefault(place, []).append(why)
@@ -284,14 +285,13 @@ def _record_results(bundle: Bundle) -> t.Iterator[GateResult]:
     if any(note.code == "no-chain" for note in bundle.notes):
         words = "no chain of hashes to judge by, in all or some of its blocks"
         yield GateResult(limits.RECORD, "run", None, None, None, words)
-    elif not any(why.startswith(integrity.NOT_AS_WRITTEN) for why in bundle.unusable.values()):
+    elif not any(why.code == reasons.RECORD for why in bundle.unusable.values()):
         whole = f"{len(bundle.blocks)} blocks are as they were written"
         yield GateResult(limits.RECORD, "run", True, None, None, whole)
     for (block, host, arm), why in bundle.unusable.items():
-        if why.startswith(integrity.NOT_AS_WRITTEN):
-            words = why.removeprefix(f"{integrity.NOT_AS_WRITTEN}: ")
+        if why.code == reasons.RECORD:
             yield GateResult(
-                limits.RECORD, "arm", False, None, None, words, host=host, arm=arm, block=block
+                limits.RECORD, "arm", False, None, None, why.detail, host=host, arm=arm, block=block
             )
 
 

@@ -1,8 +1,7 @@
 # vcompare_runner: copyright the vcompare contributors, GPL-3.0-or-later (see LICENSE)
 """Under what conditions each arm was measured (docs/contracts.md, "Bundle"), and which blocks that refuses.
 
-How the controller's are made is said in the collection's ``plugin_utils/controller.py``.
-"""
+Those of the controller come from ``plugins/plugin_utils/controller.py``."""
 
 from __future__ import annotations
 
@@ -11,11 +10,11 @@ import typing as t
 
 import pydantic
 
+from vcompare_runner._contract.reasons import GATE, Reason
 from vcompare_runner.bundle import gate_limits as gates
 from vcompare_runner.bundle.clocks import Rate
 from vcompare_runner.bundle.gate_limits import LIMITS, GateResult
 from vcompare_runner.core import edges
-from vcompare_runner.core.words import GATE_REASON
 
 if t.TYPE_CHECKING:
     from vcompare_runner.bundle.schema import ArmOutcome, BlockLine
@@ -138,16 +137,17 @@ def judge(blocks: t.Sequence[BlockLine]) -> list[GateResult]:
     return results
 
 
-def noisy(blocks: t.Sequence[BlockLine]) -> dict[Place, str]:
+def noisy(blocks: t.Sequence[BlockLine]) -> dict[Place, Reason]:
     """Return why a (block, host, arm) is refused for its conditions; without those that are not."""
     arms = {(block.block, block.host): [each.arm for each in block.arms] for block in blocks}
-    found: dict[Place, str] = {}
+    found: dict[Place, Reason] = {}
     for result in judge(blocks):
         if result.passed is False and result.block is not None and result.host is not None:
             named = [result.arm] if result.arm else arms[result.block, result.host]
             for arm in named:
                 place = (result.block, result.host, arm)
-                found.setdefault(place, f"{GATE_REASON}{result.name}: {result.sentence}")
+                text = f"refused by the gate {result.name}: {result.sentence}"
+                found.setdefault(place, Reason(GATE, text, result.name))
     return found
 
 

@@ -19,6 +19,7 @@ import typing as t
 from pathlib import Path
 
 from vcompare_runner._contract.encoding import canonical, digest
+from vcompare_runner._contract.reasons import RECORD, Reason
 from vcompare_runner.bundle.integrity_lines import Lines, by_key, counted, what_differs
 from vcompare_runner.core import edges
 from vcompare_runner.core.errors import BundleError
@@ -27,7 +28,12 @@ from vcompare_runner.core.errors import BundleError
 MANIFEST_LATER = ("finished_at", "stopped", "last_block_sha256")
 
 # Begins the reason why something is not used.
-NOT_AS_WRITTEN = "not as it was written"
+
+
+def not_as_written(detail: str) -> Reason:
+    """Say that a record was changed after it had been written."""
+    return Reason(RECORD, f"not as it was written: {detail}", detail)
+
 
 BLOCKS, SAMPLES, PROOFS, RAW = "blocks.jsonl", "samples.jsonl", "proofs.jsonl", "raw"
 
@@ -64,7 +70,7 @@ class Integrity:
 
     chained: bool
     findings: list[Finding] = dataclasses.field(default_factory=list)
-    untrusted: dict[Place, str] = dataclasses.field(default_factory=dict)
+    untrusted: dict[Place, Reason] = dataclasses.field(default_factory=dict)
     bad_raw: dict[str, str] = dataclasses.field(default_factory=dict)
     raw_of: dict[Place, frozenset[str]] = dataclasses.field(default_factory=dict)
     ignored: set[int] = dataclasses.field(default_factory=set)
@@ -77,7 +83,7 @@ class Integrity:
         said = f"{where}: {text}"
         self.findings.append(Finding(code, file, line, said))
         if place is not None:
-            self.untrusted.setdefault(place, f"{NOT_AS_WRITTEN}: {said}")
+            self.untrusted.setdefault(place, not_as_written(said))
 
 
 @dataclasses.dataclass
@@ -313,7 +319,7 @@ def check_raw(folder: Path, found: Integrity, named: t.Collection[str]) -> None:
     for place, keys in found.raw_of.items():
         for key in sorted(keys.intersection(found.bad_raw).difference(named)):
             # No sample names it, so there is no telling whose it was.
-            found.untrusted.setdefault(place, f"{NOT_AS_WRITTEN}: {found.bad_raw[key]}")
+            found.untrusted.setdefault(place, not_as_written(found.bad_raw[key]))
 
 
 def _digest(path: Path) -> str:

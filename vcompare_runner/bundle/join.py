@@ -12,6 +12,7 @@ import typing as t
 
 import numpy as np
 
+from vcompare_runner._contract.reasons import Reason
 from vcompare_runner.bundle.samples import SampleTable, SeriesKey
 from vcompare_runner.bundle.schema import ArmPlan, Bundle, HostFacts, Manifest, Note
 from vcompare_runner.core.errors import UsageError
@@ -197,7 +198,7 @@ def _samples(bundles: t.Sequence[Bundle], offsets: t.Sequence[int]) -> SampleTab
     series: list[np.ndarray] = []
     arrays: dict[str, list[np.ndarray]] = {name: [] for name in _ARRAYS}
     lists: dict[str, list[t.Any]] = {name: [] for name in _LISTS}
-    why_not: dict[int, str] = {}
+    why_not: dict[int, Reason] = {}
     before = 0
     for bundle, offset in zip(bundles, offsets, strict=True):
         table = bundle.samples

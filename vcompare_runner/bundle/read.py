@@ -8,17 +8,10 @@ from pathlib import Path
 
 import pydantic
 
+from vcompare_runner._contract import reasons
+from vcompare_runner._contract.reasons import Reason
 from vcompare_runner.bundle import integrity
-from vcompare_runner.bundle.conditions import (
-    noisy,
-)
-from vcompare_runner.core import edges
-from vcompare_runner.core.errors import BundleError
-from vcompare_runner.core.lines import BROKEN_REMEDY, cut_off_text, is_cut_off
-
-if t.TYPE_CHECKING:
-    pass
-
+from vcompare_runner.bundle.conditions import noisy
 from vcompare_runner.bundle.schema import (
     SCHEMA,
     BlockLine,
@@ -30,8 +23,12 @@ from vcompare_runner.bundle.schema import (
     TurnLine,
     _Model,
 )
+from vcompare_runner.core import edges
+from vcompare_runner.core.errors import BundleError
+from vcompare_runner.core.lines import BROKEN_REMEDY, cut_off_text, is_cut_off
 
 M = t.TypeVar("M", bound=_Model)
+T = t.TypeVar("T")
 
 
 def _explain(error: pydantic.ValidationError) -> str:
@@ -49,9 +46,6 @@ def _read_document(path: Path, model: type[M], remedy: str) -> M:
         return model.model_validate_json(text)
     except pydantic.ValidationError as error:
         raise BundleError(f"{path} is broken: {_explain(error)}", remedy) from error
-
-
-T = t.TypeVar("T")
 
 
 def _reading(path: Path, read: t.Callable[[], T], remedy: str = BROKEN_REMEDY) -> T:
@@ -227,7 +221,7 @@ def _load(folder: Path, manifest: Manifest) -> Bundle:
         if why := checked.untrusted.get((block.block, block.host)):
             unusable |= {(block.block, block.host, each.arm): why for each in block.arms}
     unusable |= {
-        place: f"{integrity.NOT_AS_WRITTEN}: {why}"
+        place: integrity.not_as_written(why)
         for place, why in samples.arms_of_evidence(checked.bad_raw).items()
     }
     notes += [
@@ -275,7 +269,7 @@ def _integrity_notes(
 
 def usable_arms(
     blocks: t.Iterable[BlockLine], proofs: t.Iterable[ProofLine]
-) -> dict[tuple[int, str, str], str]:
+) -> dict[tuple[int, str, str], Reason]:
     """Say for each (block, host, arm) of finished blocks why its samples don't count, if so.
 
     An arm that was refused, or that did not prove what it is, has no figures, whatever it measured.
@@ -288,11 +282,13 @@ def usable_arms(
             key = (block.block, block.host, outcome.arm)
             proof = proven.get(key)
             if outcome.status == "refused":
-                verdict[key] = f"refused: {outcome.reason or 'no reason given'}"
+                why = outcome.reason or "no reason given"
+                verdict[key] = Reason(reasons.REFUSED, f"refused: {why}", why)
             elif proof is None:
-                verdict[key] = "no proof of what the arm is"
+                verdict[key] = Reason(reasons.UNPROVEN, "no proof of what the arm is")
             elif not proof.proven:
-                verdict[key] = f"not proven: {proof.reason or 'a proof did not hold'}"
+                why = proof.reason or "a proof did not hold"
+                verdict[key] = Reason(reasons.UNPROVEN, f"not proven: {why}", why)
             else:
-                verdict[key] = ""
+                verdict[key] = reasons.NONE
     return verdict

@@ -21,10 +21,11 @@ import numpy as np
 import pydantic
 import pydantic_core
 
+from vcompare_runner._contract import reasons
+from vcompare_runner._contract.reasons import Reason
 from vcompare_runner.core import edges
 from vcompare_runner.core.errors import BundleError
 from vcompare_runner.core.lines import BROKEN_REMEDY, cut_off_text, is_cut_off
-from vcompare_runner.core.words import GATE_REASON
 
 if t.TYPE_CHECKING:
     from vcompare_runner.bundle.schema import BlockLine
@@ -33,12 +34,12 @@ if t.TYPE_CHECKING:
 ANSWER = "yes/no"
 UNITS_WITH_ZERO = frozenset({ANSWER, "count"})
 
+_UNNAMED = Reason(reasons.UNNAMED_ARM, "its block does not name the arm")
 _CHUNK = 5000
 _EXAMPLES = 3
 # More impossible values than this are summed up.
 _MOST_VALUES = 20
 NO_REASON = "no reason given"
-OTHER_RUN = "of another run"
 
 OK, FAILED, REFUSED = 0, 1, 2
 STATUS_CODES: t.Mapping[str, int] = {"ok": OK, "failed": FAILED, "refused": REFUSED}
@@ -92,6 +93,7 @@ class Sample(pydantic.BaseModel):
     warmup: bool
     status: t.Literal["ok", "failed", "refused"]
     reason: str | None
+    reason_code: str | None = None
     started_at: str | None
     host_elapsed_s: float | None
     guest_elapsed_s: float | None
@@ -120,6 +122,7 @@ _TYPES: t.Mapping[str, frozenset[t.Any]] = {
     "warmup": frozenset({bool}),
     "status": _TEXT,
     "reason": _TEXT_OR_NONE,
+    "reason_code": _TEXT_OR_NONE,
     "started_at": _TEXT_OR_NONE,
     "host_elapsed_s": _NUMBER_OR_NONE,
     "guest_elapsed_s": _NUMBER_OR_NONE,
@@ -181,14 +184,18 @@ class SampleTable:
     guest_elapsed_s: list[float | None]
     evidence: list[str | None]
     used: np.ndarray
-    why_not: dict[int, str]
+    why_not: dict[int, Reason]
+    reason_code: dict[int, str] = dataclasses.field(default_factory=dict)
     line: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
     def __len__(self) -> int:
         return len(self.series)
 
     def judge(
-        self, run: str, usable: t.Mapping[tuple[int, str, str], str], blocks: t.Sequence[BlockLine]
+        self,
+        run: str,
+        usable: t.Mapping[tuple[int, str, str], Reason],
+        blocks: t.Sequence[BlockLine],
     ) -> list[tuple[str, str]]:
         """Decide which samples count; set ``used`` and ``why_not``.
 
@@ -229,7 +236,7 @@ class SampleTable:
                 found.setdefault(place, keys[t.cast(str, evidence)])
         return found
 
-    def _leave_out(self, indices: np.ndarray, why: str) -> None:
+    def _leave_out(self, indices: np.ndarray, why: Reason) -> None:
         self.used[indices] = False
         for index in indices.tolist():
             self.why_not.setdefault(index, why)
@@ -246,7 +253,7 @@ class SampleTable:
         if not len(strangers):
             return []
         names = ", ".join(sorted({self.run[index] for index in strangers}))
-        self._leave_out(strangers, OTHER_RUN)
+        self._leave_out(strangers, Reason(reasons.OTHER_RUN, "of another run"))
         return [
             (
                 "other-run",
@@ -255,7 +262,7 @@ class SampleTable:
         ]
 
     def _leave_out_blocks(
-        self, usable: t.Mapping[tuple[int, str, str], str], finished: set[tuple[int, str]]
+        self, usable: t.Mapping[tuple[int, str, str], Reason], finished: set[tuple[int, str]]
     ) -> list[tuple[str, str]]:
         notes: list[tuple[str, str]] = []
         unfinished: set[tuple[int, str]] = set()
@@ -267,11 +274,11 @@ class SampleTable:
         for group in groups:
             key, block = self.keys[self.series[group[0]]], int(self.block[group[0]])
             if (block, key.host) not in finished:
-                why = "its block was not finished"
+                why = Reason(reasons.UNFINISHED_BLOCK, "its block was not finished")
                 unfinished.add((block, key.host))
             else:
-                why = usable.get((block, key.host, key.arm), "its block does not name the arm")
-            if why.startswith(GATE_REASON) and key.unit == ANSWER:
+                why = usable.get((block, key.host, key.arm), _UNNAMED)
+            if why.code == reasons.GATE and key.unit == ANSWER:
                 # Noise makes a figure wrong, and no answer: whether a thing is there does not depend on how fast it is.
                 # Where it does, the claim says so (``hardware_speed``, court.py).
                 continue
@@ -309,7 +316,7 @@ class SampleTable:
             by_value.setdefault(repr(float(values[index])), []).append(index)
         for number, (value, same) in enumerate(sorted(by_value.items())):
             text, places = f"{what} {value}", np.array(same, dtype=np.int64)
-            self._leave_out(places, text)
+            self._leave_out(places, Reason(reasons.IMPOSSIBLE_VALUE, text))
             if number < _MOST_VALUES:
                 yield ("impossible-value", f"{text}, left out: {self._name_some(places)}")
         if len(by_value) > _MOST_VALUES:
@@ -322,7 +329,9 @@ class SampleTable:
         ok = self.used & (self.status == OK)
         missing = np.flatnonzero(ok & ~self.has_value)
         if len(missing):
-            self._leave_out(missing, "no value although its status is ok")
+            self._leave_out(
+                missing, Reason(reasons.MISSING_VALUE, "no value although its status is ok")
+            )
             notes.append(
                 (
                     "missing-value",
@@ -347,9 +356,9 @@ class SampleTable:
     def _leave_out_failures(self, indices: np.ndarray) -> None:
         for index in indices[self.used[indices] & (self.status[indices] != OK)].tolist():
             self.used[index] = False
-            self.why_not.setdefault(
-                index, f"{STATUS_NAMES[self.status[index]]}: {self.reason[index] or NO_REASON}"
-            )
+            status, why = STATUS_NAMES[self.status[index]], self.reason[index] or NO_REASON
+            code = self.reason_code.get(index) or status
+            self.why_not.setdefault(index, Reason(code, f"{status}: {why}", why))
 
     def _leave_out_duplicates(self) -> list[tuple[str, str]]:
         used = np.flatnonzero(self.used)
@@ -365,7 +374,7 @@ class SampleTable:
         earlier = np.sort(backwards[order[1:][same]])
         if not len(earlier):
             return []
-        self._leave_out(earlier, "measured again later")
+        self._leave_out(earlier, Reason(reasons.DUPLICATE_SAMPLE, "measured again later"))
         return [
             (
                 "duplicate-sample",
@@ -411,7 +420,7 @@ def read_samples(path: Path) -> tuple[SampleTable, list[str]]:
     findings: list[str] = []
     codes: dict[tuple[str, ...], int] = {}
     series: list[int] = []
-    columns: dict[str, list[t.Any]] = {name: [] for name in (*COLUMNS, "line")}
+    columns: dict[str, list[t.Any]] = {name: [] for name in (*COLUMNS, "reason_code", "line")}
     with edges.open_lines(path) as lines, _no_collection():
         first = 1
         while chunk := list(itertools.islice(lines, _CHUNK)):
@@ -443,6 +452,7 @@ def read_samples(path: Path) -> tuple[SampleTable, list[str]]:
             evidence=columns["evidence"],
             used=np.ones(len(series), dtype=bool),
             why_not={},
+            reason_code={index: code for index, code in enumerate(columns["reason_code"]) if code},
             line=np.array(columns["line"], dtype=np.int64),
         ),
         findings,
@@ -459,6 +469,8 @@ def _parse_chunk(
         columns = dict(
             zip(COLUMNS, map(list, zip(*map(_fields, records), strict=True)), strict=True)
         )
+        # Of samples that have no value, and there not always.
+        columns["reason_code"] = [record.get("reason_code") for record in records]
         if len(records) == len(chunk) and _types_hold(columns):
             for name in _NUMBERS:
                 # An integer may be larger than any float.
@@ -485,7 +497,7 @@ def _types_hold(columns: t.Mapping[str, list[t.Any]]) -> bool:
 def _parse_lines(
     path: Path, chunk: list[bytes], first: int, findings: list[str]
 ) -> dict[str, list[t.Any]] | None:
-    columns: dict[str, list[t.Any]] = {name: [] for name in (*COLUMNS, "line")}
+    columns: dict[str, list[t.Any]] = {name: [] for name in (*COLUMNS, "reason_code", "line")}
     for number, line in enumerate(chunk, start=first):
         line = line.strip()
         if not line:
@@ -504,6 +516,7 @@ def _parse_lines(
                 BROKEN_REMEDY,
             ) from error
         columns["line"].append(number)
+        columns["reason_code"].append(sample.reason_code)
         for name in COLUMNS:
             columns[name].append(
                 sample.schema_version if name == "schema" else getattr(sample, name)

@@ -17,6 +17,7 @@ import typing as t
 
 import pydantic
 
+from vcompare_runner._contract.reasons import Reason
 from vcompare_runner.bundle.conditions import (
     ArmConditions,
     BlockClocks,
@@ -282,7 +283,7 @@ class Bundle:
     proofs: tuple[ProofLine, ...]
     samples: SampleTable
     notes: tuple[Note, ...]
-    unusable: t.Mapping[tuple[int, str, str], str] = dataclasses.field(default_factory=dict)
+    unusable: t.Mapping[tuple[int, str, str], Reason] = dataclasses.field(default_factory=dict)
     parts: tuple[Bundle, ...] = ()
     turns: tuple[TurnLine, ...] = ()
 

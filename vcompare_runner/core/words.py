@@ -6,20 +6,19 @@ from __future__ import annotations
 import math
 import typing as t
 
+from vcompare_runner._contract.reasons import GATE, Reason
 from vcompare_runner._contract.scenarios import BY_NAME
 from vcompare_runner._contract.substrates import METAL, NESTED_KVM, NESTED_TCG, UNKNOWN, VM, WORDS
 
 NO_VALUE = "–"
 
-# How a reason begins that a gate gave; its figures differ from block to block.
-GATE_REASON = "refused by the gate "
-
 
 def reasons(each: t.Iterable[str]) -> str:
-    """Sum up why blocks are missing: each reason once, those of one gate as the first of them and their number."""
-    found: dict[str, list[str]] = {}
+    """Sum up why blocks are missing: each reason once, those of one gate as the first and a count."""
+    found: dict[tuple[bool, str], list[str]] = {}
     for reason in each:
-        key = reason.partition(": ")[0] if reason.startswith(GATE_REASON) else reason
+        of_gate = isinstance(reason, Reason) and reason.code == GATE
+        key = (of_gate, reason.detail if isinstance(reason, Reason) and of_gate else reason)
         found.setdefault(key, []).append(reason)
     return "; ".join(
         members[0] if len(set(members)) == 1 else f"{members[0]} (so in {len(members)} blocks)"

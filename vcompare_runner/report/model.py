@@ -30,7 +30,7 @@ import json
 import shlex
 import typing as t
 
-from vcompare_runner._contract import durations
+from vcompare_runner._contract import durations, reasons
 from vcompare_runner._contract.arms import AGAIN, ARMS, BARE, PLANTED, arm_order
 from vcompare_runner._contract.substrates import NESTED_TCG
 from vcompare_runner.analysis.statistics import (
@@ -41,7 +41,7 @@ from vcompare_runner.analysis.statistics import (
     find_remarks,
 )
 from vcompare_runner.bundle.read import usable_arms
-from vcompare_runner.bundle.samples import NO_REASON, OK, OTHER_RUN
+from vcompare_runner.bundle.samples import NO_REASON, OK, STATUS_NAMES
 from vcompare_runner.bundle.schema import ArmPlan, Bundle, Note, ProofLine, Substrate
 from vcompare_runner.core import words
 from vcompare_runner.report import turns
@@ -366,9 +366,9 @@ def _single_problems(bundle: Bundle, said: t.Sequence[dict[str, t.Any]]) -> list
             continue
         series = samples.keys[samples.series[index]]
         number = int(samples.block[index])
-        status, _colon, reason = why.partition(": ")
+        status, reason = STATUS_NAMES[samples.status[index]], why.detail
         is_new = (series.arm, series.host, number, reason) not in known
-        if is_new and (number, series.host) in finished and why != OTHER_RUN:
+        if is_new and (number, series.host) in finished and why.code != reasons.OTHER_RUN:
             key = (series.arm, series.host, status, reason, series.scenario)
             single.setdefault(key, set()).add(number)
     return [

@@ -9,12 +9,13 @@ import typing as t
 
 import numpy as np
 
+from vcompare_runner._contract import reasons
 from vcompare_runner._contract.arms import AGAIN, BARE
+from vcompare_runner._contract.reasons import Reason
 from vcompare_runner._contract.substrates import NESTED_TCG, UNKNOWN
 from vcompare_runner.analysis.statistics import ArmFigures, Interval, ScenarioFigures
 from vcompare_runner.bundle import conditions
 from vcompare_runner.bundle.gate_limits import MOST_REFUSED, STOLEN_WITHOUT_MARGIN
-from vcompare_runner.bundle.integrity import NOT_AS_WRITTEN
 from vcompare_runner.bundle.read import usable_arms
 from vcompare_runner.bundle.samples import NO_REASON, OK
 from vcompare_runner.bundle.schema import Bundle
@@ -339,11 +340,12 @@ class Court:
         return hold(band, result.estimate, unit, kinds)
 
 
-def _cause(reasons: t.Sequence[str]) -> comparisons.Cause:
+def _cause(found: t.Sequence[Reason]) -> comparisons.Cause:
     """Name what refused blocks: what would settle it follows from that."""
-    if any(why.startswith(NOT_AS_WRITTEN) for why in reasons):
+    codes = {reason.code for reason in found}
+    if reasons.RECORD in codes:
         return "unusable"
-    return "gate" if all(why.startswith(words.GATE_REASON) for why in reasons) else "unproven"
+    return "gate" if codes == {reasons.GATE} else "unproven"
 
 
 def _troubles(
@@ -351,25 +353,25 @@ def _troubles(
 ) -> dict[tuple[str, str], tuple[comparisons.Outcome, comparisons.Cause, str]]:
     """Return why an (arm, host) has no figures at all, where it has none in any block."""
     unproven = usable_arms(bundle.blocks, bundle.proofs)
-    seen: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    seen: dict[tuple[str, str], list[tuple[str, Reason]]] = {}
     for block in bundle.blocks:
         for outcome in block.arms:
             place = (block.block, block.host, outcome.arm)
-            why = unproven[place] or bundle.unusable.get(place, "")
+            why = unproven[place] or bundle.unusable.get(place, reasons.NONE)
             status = "refused" if why else str(outcome.status)
             seen.setdefault((outcome.arm, block.host), []).append(
-                (status, why or outcome.reason or NO_REASON)
+                (status, why or Reason(reasons.FAILED, outcome.reason or NO_REASON))
             )
     troubles: dict[tuple[str, str], tuple[comparisons.Outcome, comparisons.Cause, str]] = {}
     for (arm, host), outcomes in seen.items():
         if any(status == "ok" for status, _why in outcomes):
             continue
-        why = words.reasons(why for _status, why in outcomes)
+        said = words.reasons(why for _status, why in outcomes)
         refused = [why for status, why in outcomes if status == "refused"]
         if refused:
-            troubles[arm, host] = ("refused", _cause(refused), f"{arm}: {why}")
+            troubles[arm, host] = ("refused", _cause(refused), f"{arm}: {said}")
         else:
-            troubles[arm, host] = ("not run", "unmeasured", f"{arm}: failed: {why}")
+            troubles[arm, host] = ("not run", "unmeasured", f"{arm}: failed: {said}")
     return troubles
 
 

@@ -27,6 +27,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils._arms.protocol import
     Result,
 )
 from ansible_collections.vcompare.lab.plugins.module_utils._contract import ids
+from ansible_collections.vcompare.lab.plugins.module_utils._contract.reasons import IMPOSSIBLE_VALUE
 from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import (
     BackendError,
     NotPossible,
@@ -617,7 +618,9 @@ class _Turn:
         doubt = implausible(value, metric.low, metric.high, metric.unit)
         if doubt:
             self._worsen("refused", f"{metric.scenario}: {doubt}")
-            self._sample(metric, None, iteration, "refused", doubt, key, *clocks)
+            self._sample(
+                metric, None, iteration, "refused", doubt, key, *clocks, code=IMPOSSIBLE_VALUE
+            )
         else:
             self._sample(metric, value, iteration, "ok", "", key, *clocks)
 
@@ -651,6 +654,7 @@ class _Turn:
         started_at: str = "",
         host_elapsed_s: float | None = None,
         guest_elapsed_s: float | None = None,
+        code: str = "",
     ) -> None:
         plan = self.plan
         self._pending.pop(metric, None)
@@ -680,6 +684,7 @@ class _Turn:
                 "host_elapsed_s": host_elapsed_s,
                 "guest_elapsed_s": guest_elapsed_s,
                 "evidence": key,
+                **({"reason_code": code} if code else {}),
             }
         )
 

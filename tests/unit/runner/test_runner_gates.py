@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from synthetic import METRICS, Synthetic, host_of, read_lines, write_lines
 
 from vcompare_runner._contract.arms import AGAIN, arm_order
+from vcompare_runner._contract.reasons import GATE, Reason
 from vcompare_runner.analysis.gates import Gates, judge_gates, reach
 from vcompare_runner.analysis.statistics import Interval, analyse
 from vcompare_runner.bundle import conditions
@@ -25,6 +26,7 @@ from vcompare_runner.bundle.conditions import ControllerClock, HostClock
 from vcompare_runner.bundle.read import load_bundle
 from vcompare_runner.bundle.schema import Bundle
 from vcompare_runner.core import words
+from vcompare_runner.core.errors import BundleError
 from vcompare_runner.report import build_report, write_report_of
 from vcompare_runner.verdict import comparisons
 from vcompare_runner.verdict.court import Court
@@ -289,14 +291,9 @@ def test_what_would_settle_it_follows_from_what_refused(tmp_path: Path) -> None:
 
 
 def test_reasons_of_one_gate_are_summed_up() -> None:
-    text = words.reasons(
-        [
-            "refused by the gate swap: the host swapped 3 pages",
-            "it hung",
-            "it hung",
-            "refused by the gate swap: the host swapped 5 pages",
-        ]
-    )
+    pages = ("the host swapped 3 pages", "the host swapped 5 pages")
+    first, second = (Reason(GATE, f"refused by the gate swap: {each}", "swap") for each in pages)
+    text = words.reasons([first, "it hung", "it hung", second])
     assert text == "refused by the gate swap: the host swapped 3 pages (so in 2 blocks); it hung"
 
 
@@ -475,6 +472,35 @@ def test_impossible_values(tmp_path: Path) -> None:
     gates = judge_gates(load_bundle(chain_up(folder)))
     assert [r.name for r in gates.refuses("cpu", "docker", "lab-linux")] == [limits.VALUES]
     assert gates.refuses("startup", "docker", "lab-linux") == []
+
+
+@pytest.mark.parametrize("code", ["impossible-value", None])
+def test_a_value_that_the_host_refused_is_known_by_its_code(
+    tmp_path: Path, code: str | None
+) -> None:
+    """Whatever words another version of the host has for it."""
+    folder = Synthetic(arms=("bare", "docker"), scenarios=("startup", "cpu"), blocks=5).write(
+        tmp_path
+    )
+    samples = read_lines(folder / "samples.jsonl")
+    for record in samples:
+        if record["arm"] == "docker" and record["scenario"] == "cpu" and record["block"] < 5:
+            record.update(value=None, status="refused", reason="bogus")
+            record.update({"reason_code": code} if code else {"reason": "physically possible"})
+    write_lines(folder / "samples.jsonl", samples)
+    bundle = load_bundle(chain_up(folder))
+    refused = [r.name for r in judge_gates(bundle).refuses("cpu", "docker", "lab-linux")]
+    assert refused == ([limits.VALUES] if code else [])
+    assert {why.code for why in bundle.samples.why_not.values()} == {code or "refused"}
+
+
+def test_a_reason_code_has_a_type(tmp_path: Path) -> None:
+    folder = Synthetic(arms=("bare",), scenarios=("cpu",), blocks=2).write(tmp_path)
+    samples = read_lines(folder / "samples.jsonl")
+    samples[0]["reason_code"] = 7
+    write_lines(folder / "samples.jsonl", samples)
+    with pytest.raises(BundleError, match="reason_code"):
+        load_bundle(chain_up(folder))
 
 
 def test_a_changed_record(tmp_path: Path) -> None:

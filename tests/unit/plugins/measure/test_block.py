@@ -14,6 +14,7 @@ import pytest
 from ansible_collections.vcompare.lab.plugins.module_utils._arms.protocol import Proof, Result
 from ansible_collections.vcompare.lab.plugins.module_utils._block import block
 from ansible_collections.vcompare.lab.plugins.module_utils._contract import ids
+from ansible_collections.vcompare.lab.plugins.module_utils._contract.reasons import IMPOSSIBLE_VALUE
 from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import BackendError
 from ansible_collections.vcompare.lab.plugins.module_utils._host import conditions
 from ansible_collections.vcompare.lab.plugins.module_utils._scenarios import evidence, starting
@@ -54,7 +55,7 @@ def measured(plan: block.Plan, arms: Arms) -> block.Record:
     result = block.measure(plan, arms.__getitem__)
     json.dumps(result)
     for sample in result["samples"]:
-        assert set(sample) == SAMPLE
+        assert set(sample) - {"reason_code"} == SAMPLE
         assert (sample["value"] is None) == (sample["status"] != "ok")
         assert (sample["reason"] is None) == (sample["status"] == "ok")
         assert sample["value"] is None or math.isfinite(sample["value"])
@@ -307,6 +308,8 @@ def test_an_impossible_value_is_refused(local_arms: Arms) -> None:
     result = measured(dataclasses.replace(PLAN, warmups=0), local_arms)
     assert statuses(result) == {"kvm": "refused", "bare": "ok"}
     assert "physically possible" in reasons(result)["kvm"]
+    codes = {sample.get("reason_code") for sample in result["samples"] if sample["arm"] == "kvm"}
+    assert IMPOSSIBLE_VALUE in codes
 
 
 def test_an_instance_that_hangs_ends_its_turn(local_arms: Arms) -> None:
