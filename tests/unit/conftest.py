@@ -26,7 +26,6 @@ os.environ["PATH"] += f"{os.pathsep}{UNPACKED / 'bin'}"
 UNAVOIDABLE = re.compile(
     "|".join(
         (
-            "no working /dev/kvm here",
             "CPUID is x86's",
             "needs two processors",
             "this machine has no loop devices",
