@@ -172,7 +172,7 @@ class Count(t.NamedTuple):
 
 
 COUNTS: dict[str, Count] = {
-    "arm": Count("files that name an arm (xen-hvm)", lambda: naming("xen-hvm"), 16, 4),
+    "arm": Count("files that name an arm (xen-hvm)", lambda: naming("xen-hvm"), 11, 4),
     "workload": Count("files that name a workload", lambda: naming("memory-latency"), 7, 3),
     "experiment": Count("files that name an experiment", lambda: naming("two-kernels"), 8, 3),
     "option": Count("files that name an option (budget)", lambda: naming("budget"), 20, 3),

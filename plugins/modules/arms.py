@@ -14,13 +14,14 @@ description:
   - Does what belongs to no instance, so that no instance's start pays for it. Loads the container image, makes networks
     and keys, has libvirt ask QEMU what it can do.
   - An arm that this host can't carry is reported with the reason; the others are made ready all the same.
+extends_documentation_fragment:
+  - vcompare.lab.arms
 options:
   arms:
     description:
       - The arms.
     type: list
     elements: str
-    choices: [bare, docker, podman, kvm, xen-dom0, xen-pv, xen-pvh, xen-hvm, docker-in-kvm, docker-in-xen]
     required: true
   image_digest:
     description:

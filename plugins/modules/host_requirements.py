@@ -18,6 +18,7 @@ description:
   - On a host that is provisioned, only what provisioning can't bring is missing. A system on which no packages are
     installed is refused, and what it lacks is named.
 extends_documentation_fragment:
+  - vcompare.lab.arms.asked
   - vcompare.lab.attributes.info
   - vcompare.lab.host_needs
 options:
@@ -26,8 +27,6 @@ options:
       - The arms that the host is to carry.
     type: list
     elements: str
-    choices: &arms
-      [bare, bare-planted, docker, podman, kvm, xen-dom0, xen-pv, xen-pvh, xen-hvm, docker-in-kvm, docker-in-xen]
     required: true
   required_arms:
     description:
@@ -35,7 +34,6 @@ options:
         is left out later.
     type: list
     elements: str
-    choices: *arms
     default: []
   provision:
     description:

@@ -19,6 +19,7 @@ description:
     changed or removed.
   - A failed attempt leaves nothing behind.
 extends_documentation_fragment:
+  - vcompare.lab.arms.one
   - vcompare.lab.attributes
 options:
   name:
@@ -33,7 +34,6 @@ options:
       - The technology.
     type: str
     required: true
-    choices: [bare, docker, podman, kvm, xen-dom0, xen-pv, xen-pvh, xen-hvm, docker-in-kvm, docker-in-xen]
   state:
     description:
       - With V(present), the instance is there and runs.

@@ -14,6 +14,7 @@ description:
   - Lists what M(vcompare.lab.instance) made on a host, from its marker, also what was left by an
     attempt that was interrupted.
 extends_documentation_fragment:
+  - vcompare.lab.arms
   - vcompare.lab.attributes.info
 options:
   names:
@@ -26,7 +27,6 @@ options:
       - Only these arms; all of them without it.
     type: list
     elements: str
-    choices: [bare, docker, podman, kvm, xen-dom0, xen-pv, xen-pvh, xen-hvm, docker-in-kvm, docker-in-xen]
   prove:
     description:
       - Let each running instance prove what it is, from inside and from outside.

@@ -14,13 +14,14 @@ description:
   - Sets the network that those of all technologies are carved from on this host, after it was compared with what the
     host uses already (its addresses, routes, name servers and open connections, Ansible's own among them).
   - A network that would take addresses away from the host is refused, before anything is made.
+extends_documentation_fragment:
+  - vcompare.lab.arms
 options:
   arms:
     description:
       - The arms whose networks are needed.
     type: list
     elements: str
-    choices: [bare, docker, podman, kvm, xen-dom0, xen-pv, xen-pvh, xen-hvm, docker-in-kvm, docker-in-xen]
     required: true
   network:
     description:

@@ -4,8 +4,8 @@
 
 from __future__ import annotations
 
-import importlib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -24,7 +24,6 @@ from ansible_collections.vcompare.lab.plugins.module_utils._scenarios.experiment
 )
 
 ROOT = Path(next(iter(collection.__path__)))
-MODULES = "ansible_collections.vcompare.lab.plugins.modules"
 
 
 @pytest.mark.parametrize("name", arms.MEASURED_ARMS)
@@ -70,8 +69,16 @@ def test_an_experiment_leaves_out_arms_that_there_are() -> None:
     ],
 )
 def test_a_module_documents_every_arm(module: str, option: str, known: tuple[str, ...]) -> None:
-    text = importlib.import_module(f"{MODULES}.{module}").DOCUMENTATION
-    assert tuple(yaml.safe_load(text)["options"][option]["choices"]) == known
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("ansible-doc")), "--json", f"vcompare.lab.{module}"],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "playbooks/collections")},
+    )
+    documented = json.loads(done.stdout)[f"vcompare.lab.{module}"]["doc"]["options"][option]
+    assert tuple(documented["choices"]) == known
+    assert documented["description"]
 
 
 @pytest.mark.parametrize("inventory", ["local", "metal", "turns"])
