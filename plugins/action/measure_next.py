@@ -114,7 +114,7 @@ class ActionModule(ActionBase):
         except FileNotFoundError:
             if self._task.check_mode:
                 return None
-            raise AnsibleActionFail(f"{bundle.path} is no bundle: open it first") from None
+            raise AnsibleActionFail(f"{bundle.path} is not a bundle: open it first") from None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise AnsibleActionFail(f"{bundle.path}/manifest.json is broken: {error!r}") from None
 

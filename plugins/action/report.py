@@ -39,7 +39,7 @@ class ActionModule(ActionBase):
                 f" vcompare.lab.report with -e vcompare_run={bundle.name} then."
             ) from None
         if not (bundle / "manifest.json").is_file():
-            raise AnsibleActionFail(f"{bundle} is no bundle: it has no manifest.json")
+            raise AnsibleActionFail(f"{bundle} is not a bundle: it has no manifest.json")
         if self._task.check_mode:
             return {"changed": True, "path": str(output or bundle / "report")}
         try:

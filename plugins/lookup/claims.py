@@ -86,7 +86,7 @@ def read(path: Path) -> list[t.Any]:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise AnsibleError(f"vcompare_claims: {path} can't be read: {error}") from error
     if not isinstance(data, dict) or data.get("schema") != 1:
-        raise AnsibleError(f"vcompare_claims: {path} is no file of claims: it has no schema: 1")
+        raise AnsibleError(f"vcompare_claims: {path} is not a file of claims: it has no schema: 1")
     if not isinstance(data.get("claims"), list):
         raise AnsibleError(f"vcompare_claims: {path} has no list of claims")
     return t.cast(list[t.Any], data["claims"])

@@ -166,7 +166,7 @@ def main() -> None:
         module.fail_json(**error.as_result())
     owner = module.params["owner"]
     arms = _all_ready(module.params["arms"], image, owner, module.check_mode)
-    # What is made here is made once and looked at each time, so it is no change of the host to report.
+    # What is made here is made once and looked at each time, so it is not a change of the host to report.
     module.exit_json(changed=False, arms=arms)
 
 

@@ -31,7 +31,7 @@ options:
       kind:
         description:
           - V(guest) is the one root file system of all arms with its exports, V(node) the disk of lab nodes,
-            V(systems) a folder with systems that are no Linux, taken out of packages.
+            V(systems) a folder with systems that are not Linux, taken out of packages.
         type: str
         choices: [guest, node, systems]
         required: true

@@ -135,7 +135,7 @@ class Bundle:
         try:
             manifest = json.loads(text)
         except ValueError as error:
-            raise BundleError(f"{self.path}/manifest.json is no JSON ({error})") from None
+            raise BundleError(f"{self.path}/manifest.json is not JSON ({error})") from None
         return t.cast(Record, manifest)
 
     def _refuse_other(self, there: Record, wanted: Record) -> None:

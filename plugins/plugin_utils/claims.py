@@ -19,7 +19,7 @@ def declare(catalogues: t.Sequence[Record]) -> Record:
     """Put catalogues together, as the manifest has them.
 
     :param catalogues: each a ``file`` and its ``claims`` (see the lookup ``claims``).
-    :raises ClaimsError: one is no catalogue, or two claims have the same id.
+    :raises ClaimsError: one is not a catalogue, or two claims have the same id.
     """
     owner: dict[str, str] = {}
     claims: list[Record] = []

@@ -29,7 +29,7 @@ def collect(variables: Mapping[str, t.Any]) -> tuple[list[dict[str, t.Any]], dic
     """
     steps: dict[tuple[str, ...], dict[str, t.Any]] = {}
     files: dict[str, str] = {}
-    # What Ansible has of other hosts are no plain dictionaries.
+    # What Ansible has of other hosts are not plain dictionaries.
     for result in _results(value for name, value in variables.items() if name != "vars"):
         for step in result["plan"]:
             key = tuple(str(step.get(name, "")) for name in ("kind", "action", "name", "detail"))

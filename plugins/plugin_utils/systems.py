@@ -49,7 +49,7 @@ def read(path: Path) -> list[Entry]:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise SystemsError(f"{path} can't be read: {error}") from error
     if not isinstance(data, list) or not all(isinstance(entry, dict) for entry in data):
-        raise SystemsError(f"{path} is no list of systems; docs/systems.yml is one")
+        raise SystemsError(f"{path} is not a list of systems; docs/systems.yml is one")
     entries = [_checked(path, entry) for entry in data]
     names = [_file_name(entry) for entry in entries]
     for name in names:
@@ -107,7 +107,7 @@ def _checked(path: Path, entry: Entry) -> Entry:
     try:
         re.compile(entry["console"])
     except re.error as error:
-        raise wrong(f"console is no regular expression: {error}") from error
+        raise wrong(f"console is not a regular expression: {error}") from error
     # An empty value says no more than none.
     given = {field: value for field, value in entry.items() if value != ""}
     checked: Entry = {"boot": "disk", **given, "file": _file_name(entry)}

@@ -20,7 +20,7 @@ node() { .venv/bin/ansible "$1" -i inventories/nested -b -m ansible.builtin.shel
 domain() { virsh -q list --name | grep -E -- "-$1\$"; }
 
 # struck FAULT CODE BLOCKS MAY_FAIL ARMS: the fault strikes a comparison once its first block is on the controller's disk.
-# It may end as CODE says (a pattern); where that is no success it is resumed, after FAULT_mended where there is such.
+# It may end as CODE says (a pattern); where that is not a success it is resumed, after FAULT_mended where there is such.
 struck() {
     local fault=$1 expected=$2 blocks=$3 may_fail=$4 arms=$5 mark code run process
     mark=$(mktemp "$work/mark.XXXXXX") || return 1

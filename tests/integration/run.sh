@@ -53,7 +53,7 @@ taken_away() {
     local domains
     domains=$(virsh -q list --all --name 2>/dev/null | grep -- "$1" || true)
     [[ -z $domains ]] || { echo "domains are left: $domains" && return 1; }
-    # The second time there is nothing to do, and that is no error.
+    # The second time there is nothing to do, and that is not an error.
     .venv/bin/vcompare lab down
 }
 

@@ -54,7 +54,7 @@ def personalise(
         ("/home/ops/.ssh/authorized_keys", _text(user_key), 0o600, OPS, OPS),
         ("/etc/apt/sources.list", sources, 0o644, 0, 0),
         ("/etc/apt/apt.conf.d/90site", apt.options(), 0o644, 0, 0),
-        # What the build of the image configured, such as no recommended packages, is no administrator's.
+        # What the build of the image configured, such as no recommended packages, is not an administrator's.
         ("/etc/apt/apt.conf.d/99mmdebstrap", "", 0o644, 0, 0),
         (AUTHORITIES, _text(AUTHORITIES), 0o644, 0, 0),
     ]

@@ -151,7 +151,7 @@ def _read_blocks(path: Path) -> list[_Line]:
                 if isinstance(record["block"], int) and isinstance(record["host"], str):
                     found.append(_Line(number, text, record))
             except (ValueError, KeyError, TypeError):
-                # What is no block's line is the loader's to name.
+                # What is not a block's line is the loader's to name.
                 continue
     return found
 

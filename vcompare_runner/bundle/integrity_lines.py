@@ -86,7 +86,7 @@ def by_key(path: Path) -> dict[Place, Lines]:
                 place = (record["block"], record["host"])
                 lines = found.setdefault(place, Lines(path))
             except (ValueError, KeyError, TypeError):
-                # What is no record is the loader's to name.
+                # What is not a record is the loader's to name.
                 continue
             lines.numbers.append(number)
             lines.offsets.append((begin, offset))

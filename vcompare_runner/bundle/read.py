@@ -63,7 +63,7 @@ def _reading(path: Path, read: t.Callable[[], T], remedy: str = BROKEN_REMEDY) -
 def read_manifest(folder: Path) -> Manifest:
     """Read ``manifest.json`` of a bundle.
 
-    :raises BundleError: it is missing, is no manifest, or has a schema that we don't know.
+    :raises BundleError: it is missing, is not a manifest, or has a schema that we don't know.
     """
     if not folder.is_dir():
         raise BundleError(
@@ -72,7 +72,7 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / "manifest.json"
     if not edges.is_there(path):
         raise BundleError(
-            f"{folder} is no bundle: it has no manifest.json",
+            f"{folder} is not a bundle: it has no manifest.json",
             "name the folder of a run (runs/<run>); a run that stopped before its first block has "
             "no manifest yet: "
             "`vcompare compare --resume RUN` goes on with it",

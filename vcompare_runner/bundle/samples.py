@@ -415,7 +415,7 @@ def read_samples(path: Path) -> tuple[SampleTable, list[str]]:
 
     :returns: the table (all samples marked as used; ``SampleTable.judge`` decides), and what is to
         be said about lines that were cut off.
-    :raises BundleError: a line is no sample; the message names line and field.
+    :raises BundleError: a line is not a sample; the message names line and field.
     """
     findings: list[str] = []
     codes: dict[tuple[str, ...], int] = {}
@@ -511,7 +511,7 @@ def _parse_lines(
             problem = error.errors(include_url=False)[0]
             where = ".".join(map(str, problem["loc"]))
             raise BundleError(
-                f"{path}, line {number}, is no sample: "
+                f"{path}, line {number}, is not a sample: "
                 f"{where + ': ' if where else ''}{problem['msg']}",
                 BROKEN_REMEDY,
             ) from error

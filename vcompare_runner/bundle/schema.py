@@ -5,7 +5,7 @@ A bundle is one folder (docs/contracts.md, "Bundle"). What is small (manifest, f
 proofs) becomes pydantic models. Samples may be millions, so they become columns (``samples.py``).
 
 What is wrong with a bundle is said in one of two ways. Where the record can't be trusted (no
-manifest, a line that is no JSON, a wrong type) loading ends with ``BundleError``. Where single
+manifest, a line that is not JSON, a wrong type) loading ends with ``BundleError``. Where single
 records must not be used (an unfinished block, a value that can't be, a sample of another run) they
 are left out, and a ``Note`` says which and why.
 """

@@ -106,7 +106,7 @@ def _bimodal(rng: np.random.Generator, size: Size, spread: float) -> np.ndarray:
 
 
 def _one_arm_bimodal(rng: np.random.Generator, size: Size, spread: float) -> np.ndarray:
-    """Draw a slow mode that bare does not have: log ratios are skewed, their mean is no median."""
+    """Draw a slow mode that bare does not have: log ratios are skewed, their mean is not a median."""
     deviation = spread / math.sqrt(2)
     values = rng.normal(0.0, deviation, (size.repeats, size.blocks, size.arms))
     slow = rng.random((size.repeats, size.blocks, size.arms - 1)) < _SHARE

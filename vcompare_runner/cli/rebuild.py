@@ -82,7 +82,7 @@ def rebuild(
 def _nodes_of(source: Path) -> int:
     """Return how many nodes the lab of a lock has.
 
-    :raises UsageError: it can't be read, or is no lock.
+    :raises UsageError: it can't be read, or is not a lock.
     """
     remedy = "write one with: vcompare lab lock"
     try:
@@ -90,7 +90,7 @@ def _nodes_of(source: Path) -> int:
     except OSError as error:
         raise UsageError(f"--lock: {source} can't be read: {error.strerror}", remedy) from None
     except (ValueError, KeyError, TypeError):
-        raise UsageError(f"--lock: {source} is no lock of a lab", remedy) from None
+        raise UsageError(f"--lock: {source} is not a lock of a lab", remedy) from None
     if nodes not in (2, 3, 4):
         raise UsageError(f"--lock: {source} is of a lab with {nodes!r} nodes", remedy)
     return int(nodes)

@@ -12,7 +12,7 @@ def is_cut_off(line: bytes) -> bool:
     """Say whether a line is the beginning of a JSON object and nothing else.
 
     Such a line is left over when a run is interrupted (it need not be the last one: a resumed run
-    appends after it). Anything else that is no JSON means that the record can't be trusted.
+    appends after it). Anything else that is not JSON means that the record can't be trusted.
     """
     if not line.startswith(b"{"):
         return False

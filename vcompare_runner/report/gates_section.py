@@ -1,7 +1,7 @@
 # vcompare_runner: copyright the vcompare contributors, GPL-3.0-or-later (see LICENSE)
 """The gates in a report: a row each, and what was refused.
 
-Bare's second measurement is no technology that is compared: it is in here, as what bare against bare
+Bare's second measurement is not a technology that is compared: it is in here, as what bare against bare
 gave, and nowhere among the arms.
 """
 

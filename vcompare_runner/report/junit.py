@@ -7,7 +7,7 @@ INCONCLUSIVE, REFUSED        skipped: it was measured, and left open
 NOT RUN                      skipped
 ============================ ===========================================
 
-A refuted claim is no failure: the measurement did what it should, and what it found is its result.
+A refuted claim is not a failure: the measurement did what it should, and what it found is its result.
 A pipeline that shall stop at a certain verdict reads it from ``report.json``, or from the first
 word of a test case's ``system-out`` here. Nothing in this file ever fails.
 """

@@ -108,7 +108,7 @@ def build(
 def to_json(report: Report) -> str:
     """Render ``report.json``.
 
-    NaN and infinity are no JSON, so that they are an error here, not a surprise later.
+    NaN and infinity are not JSON, so that they are an error here, not a surprise later.
     """
     return json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
@@ -457,7 +457,7 @@ def _own_notes(bundle: Bundle, figures: t.Sequence[ScenarioFigures]) -> list[Not
             Note(
                 "planted",
                 f"{PLANTED} is {BARE} with effects of known size put into it on purpose, to see whether they are "
-                "found; it is no technology (`vcompare calibrate --bundle` says what was found)",
+                "found; it is not a technology (`vcompare calibrate --bundle` says what was found)",
             )
         )
     # What stands out in a series changes no figure, and a reader must know it.

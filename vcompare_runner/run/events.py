@@ -303,7 +303,7 @@ def failure_of(data: Event, result: Event) -> Failure:
     keys = ("msg", "message", "censored", "stderr", "module_stderr")
     texts = (_text(result.get(key)) for key in keys)
     message = next((text for text in texts if text), "the task failed without a message")
-    # What Ansible says of a command is no message; the command may have left one.
+    # What Ansible says of a command is not a message; the command may have left one.
     said = _text(result.get("stderr")) or _text(result.get("stdout"))
     if message == "non-zero return code" and said:
         message = f"{message}: {said}"

@@ -49,7 +49,7 @@ def check_home(home: Path) -> None:
         place = place.parent
     if not place.is_dir():
         raise UsageError(
-            f"the home folder {home} can't be made: {place} is no folder", _HOME_REMEDY
+            f"the home folder {home} can't be made: {place} is not a folder", _HOME_REMEDY
         )
     if not os.access(place, os.W_OK | os.X_OK):
         raise UsageError(

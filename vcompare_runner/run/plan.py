@@ -218,7 +218,7 @@ def check_lab_name(name: str) -> str:
     """
     if not LAB_NAME.fullmatch(name):
         raise UsageError(
-            f"--lab: '{name}' is no name for a lab",
+            f"--lab: '{name}' is not a name for a lab",
             "begin with a small letter; then up to 19 small letters, digits and hyphens",
         )
     return name

@@ -49,7 +49,7 @@ class Project:
     def playbook(self, name: str) -> Path:
         """Return the path of a playbook.
 
-        :raises VcompareError: it is not there: this is no whole collection.
+        :raises VcompareError: it is not there: this is not a whole collection.
         """
         path = self.root / "playbooks" / name
         if not path.is_file():

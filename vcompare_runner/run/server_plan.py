@@ -24,7 +24,7 @@ _BUILDERS = ("image_builders", "lab_servers")
 
 
 def servers(inventory: Inventory) -> list[str]:
-    """Return the hosts that are provisioned and are no nodes of a nested lab."""
+    """Return the hosts that are provisioned and are not nodes of a nested lab."""
     nodes = inventory.groups.get(_NODES, ())
     groups = (*ARMS_OF_GROUP, *_PEERS)
     hosts = [host for group in groups for host in inventory.groups.get(group, ())]

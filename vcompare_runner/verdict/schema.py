@@ -61,7 +61,7 @@ _DIRECTIONS: t.Mapping[str, tuple[str, ...]] = {
     "equivalence": (),
     "yes_no": ("always", "never"),
 }
-# A ratio nearer to 1 than this is no margin: every difference, however small, would pass it.
+# A ratio nearer to 1 than this is not a margin: every difference, however small, would pass it.
 _LEAST_FACTOR = 1.01
 
 Id = t.Annotated[str, pydantic.Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
@@ -134,13 +134,13 @@ class ClaimTest(_Strict):
             raise ValueError(f"margin: a {self.comparison} needs one")
         if self.comparison == "difference":
             if margin == 0:
-                raise ValueError("margin: 0 is no margin; say how large a difference matters")
+                raise ValueError("margin: 0 is not a margin; say how large a difference matters")
             if self.unit is None:
                 raise ValueError("unit: a difference needs the unit of its margin")
             return
         if margin <= 0 or abs(math.log(margin)) < math.log(_LEAST_FACTOR):
             raise ValueError(
-                f"margin: {margin:g} is no factor to hold a ratio against; name one of "
+                f"margin: {margin:g} is not a factor to hold a ratio against; name one of "
                 f"{_LEAST_FACTOR} or more, or of {1 / _LEAST_FACTOR:.2f} or less"
             )
         if self.comparison == "equivalence" and margin < 1:
@@ -214,7 +214,7 @@ def read_claims(path: Path) -> tuple[Claim, ...]:
         ) from error
     except ValueError as error:
         raise UsageError(
-            f"{path} is no YAML: {error}",
+            f"{path} is not YAML: {error}",
             "docs/claims.md shows what a file of claims looks like",
         ) from error
     return parse_claims(data, str(path))

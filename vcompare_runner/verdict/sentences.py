@@ -220,7 +220,7 @@ def settle(verdict: str, results: t.Sequence[Result]) -> str | None:
         if result.cause is not None:
             causes.setdefault(result.cause, []).append(result)
     if verdict != "NOT RUN":
-        # What was not measured is no part of the verdict, unless the claim needs it.
+        # What was not measured is not part of the verdict, unless the claim needs it.
         needed = lacking(results) if verdict == "INCONCLUSIVE" else []
         for cause in ("scenario", "arm", "unmeasured"):
             causes[cause] = [r for r in causes.get(cause, []) if any(r is each for each in needed)]

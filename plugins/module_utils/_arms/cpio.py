@@ -47,7 +47,7 @@ def archive(folder: str, files: t.Mapping[str, bytes]) -> bytes:
     entries = [_entry(1, folder, stat.S_IFDIR | 0o700, b"")]
     for number, name in enumerate(sorted(files), start=2):
         if "/" in name or not name:
-            raise ValueError(f"{name!r} is no plain file name")
+            raise ValueError(f"{name!r} is not a plain file name")
         entries.append(_entry(number, f"{folder}/{name}", stat.S_IFREG | 0o600, files[name]))
     entries.append(_entry(0, "TRAILER!!!", 0, b""))
     return b"".join(entries)

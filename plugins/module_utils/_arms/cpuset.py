@@ -20,10 +20,14 @@ def parse(text: str) -> frozenset[int]:
             or not first.isdigit()
             or (dash and not (last.isascii() and last.isdigit()))
         ):
-            raise BackendError(f"{text!r} is no list of CPUs", remedy="Write it like 1 or 0-1,4.")
+            raise BackendError(
+                f"{text!r} is not a list of CPUs", remedy="Write it like 1 or 0-1,4."
+            )
         low, high = int(first), int(last) if dash else int(first)
         if high < low or high > 65535:
-            raise BackendError(f"{text!r} is no list of CPUs", remedy="Write it like 1 or 0-1,4.")
+            raise BackendError(
+                f"{text!r} is not a list of CPUs", remedy="Write it like 1 or 0-1,4."
+            )
         cpus.update(range(low, high + 1))
     return frozenset(cpus)
 

@@ -91,7 +91,7 @@ def layers_of_archive(path: str) -> list[str]:
             return [str(layer) for layer in config["rootfs"]["diff_ids"]]
     except (OSError, tarfile.TarError, KeyError, IndexError, TypeError, ValueError) as error:
         raise BackendError(
-            f"docker: {path} is no image archive: {error!r}",
+            f"docker: {path} is not an image archive: {error!r}",
             remedy="Build the image again, or attach it to this host.",
         ) from None
 
@@ -164,7 +164,7 @@ class Docker(Base):
     arm = "docker"
     subnet = network.DOCKER
     default_url = DEFAULT_URL
-    # Linux' own words: what is no program of Linux can't be one of a container.
+    # Linux' own words: what is not a program of Linux can't be one of a container.
     refuses_systems = ("exec format error",)
 
     _client: t.Any = None

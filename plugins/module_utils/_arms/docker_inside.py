@@ -74,7 +74,7 @@ class DockerInside(Machine):
             raise BackendError(f"{spec.name}: {self.available()}")
         if os.path.exists(image.container) and os.path.getsize(image.container) % 512:
             raise BackendError(
-                f"{spec.name}: {image.container} is no whole number of sectors, and can't be a disk",
+                f"{spec.name}: {image.container} is not a whole number of sectors, and can't be a disk",
                 remedy="Build the image again.",
             )
         command = (

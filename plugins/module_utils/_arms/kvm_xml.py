@@ -139,7 +139,7 @@ def _choice(spec: InstanceSpec, option: str, value: str, choices: t.Sequence[str
 
 def _mac(spec: InstanceSpec, value: str) -> str:
     if value and not _MAC.match(value.lower()):
-        _refuse(spec, f"{value!r} is no MAC address", "Write it like 52:54:00:12:34:56.")
+        _refuse(spec, f"{value!r} is not a MAC address", "Write it like 52:54:00:12:34:56.")
     return value.lower()
 
 
@@ -154,7 +154,7 @@ def _disk(spec: InstanceSpec, given: t.Mapping[str, t.Any]) -> Disk:
         )
     disk = Disk(**values)
     if not disk.path.startswith("/"):
-        _refuse(spec, f"the disk {disk.path!r} is no absolute path")
+        _refuse(spec, f"the disk {disk.path!r} is not an absolute path")
     _choice(spec, "a disk's format", disk.format, DISK_FORMATS)
     _choice(spec, "a disk's cache", disk.cache, DISK_CACHES)
     if disk.serial and (not _WORD.match(disk.serial) or len(disk.serial) > 20):
@@ -179,11 +179,11 @@ def _user_network(spec: InstanceSpec, given: t.Mapping[str, t.Any] | None) -> Us
         except ValueError:
             _refuse(
                 spec,
-                f"{entry!r} is no port forward",
+                f"{entry!r} is not a port forward",
                 "Write it as [address, port of the host, port of the machine].",
             )
         if not all(0 < number < 65536 for number in forward[1:]):
-            _refuse(spec, f"{entry!r} is no port forward", "Ports are 1 to 65535.")
+            _refuse(spec, f"{entry!r} is not a port forward", "Ports are 1 to 65535.")
         forwards.append(forward)
     return UserNetwork(
         tuple(forwards), bool(given.get("restrict")), _mac(spec, given.get("mac") or "")
@@ -239,7 +239,7 @@ def model(spec: InstanceSpec, options: t.Mapping[str, t.Any]) -> Domain:
         *given.get("cpu_disabled_features", ()),
     ):
         if word and not _WORD.match(word):
-            _refuse(spec, f"{word!r} is no name of a machine, a CPU model or a CPU feature")
+            _refuse(spec, f"{word!r} is not a name of a machine, a CPU model or a CPU feature")
 
     pins = tuple(given.get("vcpu_pin", ()))
     if pins and len(pins) != spec.vcpus:

@@ -38,7 +38,7 @@ class Podman(Docker):
         return super().available()
 
     def save(self, name: str, timeout_s: float) -> str:
-        """Refuse: Podman's checkpoints are no part of the interface that is used here."""
+        """Refuse: Podman's checkpoints are not part of the interface that is used here."""
         raise NotPossible(
             "Podman makes checkpoints with CRIU through an interface of its own, which is not used"
         )

@@ -156,7 +156,7 @@ def ensure_bridge(subnet: network.Subnet, owner: str, journal: Journal) -> None:
         host_run(["ip", "link", "set", subnet.bridge, "alias", BRIDGE_ALIAS], 60, doing)
     elif not Path("/sys/class/net", subnet.bridge, "bridge").is_dir():
         raise BackendError(
-            f"xen: {subnet.bridge} exists and is no bridge", "Rename that interface."
+            f"xen: {subnet.bridge} exists and is not a bridge", "Rename that interface."
         )
     shown = host_run(["ip", "-o", "-4", "address", "show", "dev", subnet.bridge], 60, doing).stdout
     if f" {subnet.gateway}/" not in shown:
@@ -180,7 +180,7 @@ class Xen(Machine):
 
     subnet = network.XEN
     untraced = (
-        "not traced: Xen itself, which is no part of the control domain's kernel, and what that does in the context of"
+        "not traced: Xen itself, which is not part of the control domain's kernel, and what that does in the context of"
         " other tasks, like the soft interrupts that take a guest's packets"
     )
     console_device = "hvc0"

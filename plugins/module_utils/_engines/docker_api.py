@@ -49,7 +49,7 @@ class Api:
             response = connection.getresponse()
             body = response.read()
         except http.client.HTTPException as error:
-            raise VcompareError(f"Docker's answer to {what} is no HTTP: {error!r}.") from error
+            raise VcompareError(f"Docker's answer to {what} is not HTTP: {error!r}.") from error
         finally:
             connection.close()
         if response.status != 200:

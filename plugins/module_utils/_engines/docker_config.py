@@ -27,7 +27,7 @@ _SHORT_FLAGS = {
     "p": "pidfile",
     "s": "storage-driver",
 }
-# Keys of the file that are no flag, or a flag of quite another name.
+# Keys of the file that are not flags, or are flags of quite another name.
 _KEYS_WITHOUT_FLAG = {"builder", "features", "proxies", "runtimes"}
 _FLAG_OF_KEY = {
     "insecure-registries": "insecure-registry",
@@ -57,7 +57,7 @@ class ConfigFile:
 def load(path: str) -> ConfigFile:
     """Read the file, which stays as it is.
 
-    :raises VcompareError: when it is no JSON object; says where it breaks.
+    :raises VcompareError: when it is not a JSON object; says where it breaks.
     """
     path = os.path.realpath(path)
     try:
@@ -77,13 +77,13 @@ def load(path: str) -> ConfigFile:
         lines = error.doc.splitlines()
         line = lines[error.lineno - 1] if error.lineno <= len(lines) else ""
         raise VcompareError(
-            f"{path} is no valid JSON: line {error.lineno}, column {error.colno}: {error.msg}.",
+            f"{path} is not valid JSON: line {error.lineno}, column {error.colno}: {error.msg}.",
             "Correct it by hand or move it away; it was left as it is.",
             line.rstrip(),
         ) from error
     except UnicodeDecodeError as error:
         raise VcompareError(
-            f"{path} is no UTF-8 text (byte {error.start}).",
+            f"{path} is not UTF-8 text (byte {error.start}).",
             "Correct it by hand or move it away; it was left as it is.",
         ) from error
     if not isinstance(values, dict):

@@ -101,7 +101,7 @@ def xen_entry(menu: str) -> Entry:
             return Entry(*found, tuple(kernel))
         if words[-1:] == ["{"]:
             match = _ENTRY.match(line)
-            # A function has a block as well, and is no part of a path.
+            # A function has a block as well, and is not part of a path.
             blocks.append(_entry_id(match[1]) if match else "")
         elif words == ["}"]:
             blocks = blocks[:-1]

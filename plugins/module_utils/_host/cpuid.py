@@ -20,7 +20,7 @@ _HYPERVISOR_BIT = 1 << 31
 def cpuid(leaf: int, subleaf: int = 0) -> tuple[int, int, int, int]:
     """Return eax, ebx, ecx and edx.
 
-    :raises OSError: when this is no x86-64 processor, or memory may not be executed here.
+    :raises OSError: when this is not an x86-64 processor, or memory may not be executed here.
     """
     if platform.machine() != "x86_64":
         raise OSError(f"{platform.machine()} has no CPUID")

@@ -58,7 +58,7 @@ class HostPlan:
         return {"plan": self._steps, "diff": [*self._files, *self._others()]}
 
     def _others(self) -> t.Iterator[dict[str, str]]:
-        """What is no text of a file, as lines of a list for each kind."""
+        """What is not the text of a file, as lines of a list for each kind."""
         for kind in KINDS:
             steps = [step for step in self._steps if step["kind"] == kind and kind != "file"]
             if steps:

@@ -95,7 +95,7 @@ def sources(release: str, own: str | None = None) -> list[Source]:
 
 
 def codename_or_nothing() -> str:
-    """The release of this machine; empty where it is no Debian."""
+    """The release of this machine; empty where it is not Debian."""
     try:
         return codename()
     except (VcompareError, OSError):

@@ -177,10 +177,10 @@ def uncompressed(image: bytes) -> bytes:
 
     Source: Linux, Documentation/arch/x86/boot.rst (setup_sects, payload_offset, payload_length).
 
-    :raises VcompareError: it is no bzImage, or compressed in another way than by xz or zstd.
+    :raises VcompareError: it is not a bzImage, or compressed in another way than by xz or zstd.
     """
     if image[0x202:0x206] != b"HdrS":
-        raise VcompareError("The guests' kernel is no bzImage.")
+        raise VcompareError("The guests' kernel is not a bzImage.")
     setup_sectors = image[0x1F1] or 4
     offset, length = struct.unpack_from("<II", image, 0x248)
     begin = (setup_sectors + 1) * 512 + offset

@@ -66,7 +66,7 @@ def _entries(archive: bytes) -> t.Iterator[tuple[int, bytes, bytes]]:
         header = archive[place : place + _HEADER]
         if len(header) < _HEADER or not header.startswith(_MAGIC):
             raise VcompareError(
-                f"What is at byte {place} of the initrd is no entry of the format newc."
+                f"What is at byte {place} of the initrd is not an entry of the format newc."
             )
         size = int(header[54:62], 16)
         name_size = int(header[94:102], 16)

@@ -1,6 +1,6 @@
 # Copyright: the vcompare contributors
 # GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Systems that are no Linux, as Debian ships them: single files that a machine starts in place of a kernel."""
+"""Systems that are not Linux, as Debian ships them: single files that a machine starts in place of a kernel."""
 
 from __future__ import annotations
 

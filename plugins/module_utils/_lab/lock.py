@@ -23,7 +23,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils._lab.layout import La
 
 SCHEMA = 1
 Lock = dict[str, t.Any]
-# Files of an image that say how it was made, and are no part of it.
+# Files of an image that say how it was made, and are not part of it.
 _ABOUT = frozenset({"image.json", packages.LIST})
 _TOOLS: t.Mapping[str, tuple[str, ...]] = {
     "qemu": ("qemu-system-x86_64", "--version"),
@@ -132,7 +132,7 @@ def check(lock: t.Any) -> Lock:
     """
     if not isinstance(lock, dict) or not isinstance(lock.get("images"), dict):
         raise VcompareError(
-            "That is no lock of a lab (vcompare_lock, --lock).", "Write one: vcompare lab lock."
+            "That is not a lock of a lab (vcompare_lock, --lock).", "Write one: vcompare lab lock."
         )
     if lock.get("schema") != SCHEMA:
         raise VcompareError(

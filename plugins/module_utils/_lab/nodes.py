@@ -85,7 +85,7 @@ class Settings:
         values["node_image"] = os.path.basename(self.node_image)
         values["guest_image"] = os.path.basename(self.guest_image)
         del values["qemu_version"]
-        # A snapshot of a machine with another CPU is no place to start from.
+        # A snapshot of a machine with another CPU is not a place to start from.
         if self.nodes == DEFAULT_NODES:
             # As it was before there were labs of more.
             del values["nodes"]

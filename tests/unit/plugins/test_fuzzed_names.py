@@ -35,7 +35,7 @@ names = st.one_of(
 
 
 def is_plain(name: str) -> bool:
-    """One name of a file in the folder it is put into, and one word to a shell, which is no option."""
+    """One name of a file in the folder it is put into, and one word to a shell, which is not an option."""
     return (
         os.path.basename(name) == name
         and name not in ("", ".", "..")

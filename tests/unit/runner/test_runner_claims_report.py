@@ -138,7 +138,7 @@ def test_text_of_claims_is_never_markup(tmp_path: Path) -> None:
     assert EVIL in page.text
     assert not any(tag == "script" for tag, _attributes in page.elements)
     assert "<script>" not in markdown
-    # A control character is no XML; the rest is there as it was.
+    # A control character is not XML; the rest is there as it was.
     said = "".join(junit(folder)["ours"].itertext())
     assert EVIL.replace("\x07", "\ufffd") in said
 

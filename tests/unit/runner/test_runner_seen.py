@@ -169,7 +169,7 @@ def test_an_inventory_without_a_lab_server(
 
 
 def test_a_comparison_that_measured_nothing_this_time(checkout: Checkout, tmp_path: Path) -> None:
-    """A resumed run has a report of its earlier blocks, which is no success of this one."""
+    """A resumed run has a report of its earlier blocks, which is not a success of this one."""
     from synthetic import Synthetic
 
     tiny = Lab(checkout, tmp_path)

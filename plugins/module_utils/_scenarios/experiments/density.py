@@ -3,12 +3,12 @@
 """How many instances one host carries: they come until something ends it.
 
 Containers come two at a time, which fills a host of two CPUs in half the time; machines one by one, since those that
-boot beside each other on a slow host are late. How long it takes is no figure here.
+boot beside each other on a slow host are late. How long it takes is not a figure here.
 
 It ends with the first that can't be made, with the first that does not reply in time any more while all of them are
 asked, when the host's memory is down to its reserve, or with a thousand. Each of these is an answer. The time that a
-profile has for it, and our own addresses, are none: what was reached by then is no limit of the host's, so the count is
-refused, and the projection from what each took stands beside it under a name of its own.
+profile has for it, and our own addresses, are none: what was reached by then is not a limit of the host,
+so the count is refused, and the projection from what each took is reported under a name of its own.
 
 With ``stock`` limits the host is as it is delivered. With ``tuned`` ones (limits.py) it is asked again only where
 something that they change may have ended it: what ended by memory would end there once more.

@@ -75,7 +75,7 @@ def full(stage: Stage) -> t.Iterator[Figure]:
 def _booted(stage: Stage, name: str) -> str:
     """Return what a machine has booted.
 
-    :raises BackendError: it is no whole system.
+    :raises BackendError: it is not a whole system.
     """
     limit_s = round(_BOOTED_S * stage.factor)
     argv = ["/bin/sh", "-c", _LOOK, "look", str(limit_s), *UNITS]
@@ -105,7 +105,7 @@ def parse(text: str) -> dict[str, str]:
 
 
 def doubts_of(found: t.Mapping[str, str]) -> str:
-    """Return why what a machine said is no boot of a whole system, or nothing."""
+    """Return why what a machine said is not a boot of a whole system, or nothing."""
     doubts = []
     if not found.get("init", "").endswith("/systemd"):
         doubts.append(f"process 1 is {found.get('init') or 'unknown'} and not systemd")

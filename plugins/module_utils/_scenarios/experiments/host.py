@@ -28,7 +28,7 @@ _OURS = ("ssh",)
 class Process:
     """A process or kernel thread; the start time tells it from a later one with its number.
 
-    Its name is no part of what it is: that changes when it becomes another program.
+    Its name is not part of what it is: that changes when it becomes another program.
     """
 
     pid: int
@@ -97,7 +97,7 @@ def _hypervisor_free_mib() -> int | None:
     try:
         return int(said)
     except ValueError:
-        raise BackendError(f"Xen's free memory is no number: {said.strip()!r}") from None
+        raise BackendError(f"Xen's free memory is not a number: {said.strip()!r}") from None
 
 
 def _processes() -> t.Iterator[Process]:

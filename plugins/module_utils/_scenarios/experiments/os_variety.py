@@ -1,6 +1,6 @@
 # Copyright: the vcompare contributors
 # GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Which other systems an arm runs: another release, another release's kernel, and systems that are no Linux.
+"""Which other systems an arm runs: another release, another release's kernel, and systems that are not Linux.
 
 Each is really tried. A technology that says in its own words that it can't start such a thing has given the answer; any
 other failure is a failure.
@@ -87,13 +87,13 @@ def other_linux(stage: Stage) -> t.Iterator[Figure]:
 
 
 def other_system(stage: Stage) -> t.Iterator[Figure]:
-    """Start what is no Linux; it must be seen by its own words."""
+    """Start what is not Linux; it must be seen by its own words."""
     known = systems.read(stage.image(SYSTEMS_ROLE).rootfs)
     if OWN_ROLE in stage.images:
         known += systems.read(stage.image(OWN_ROLE).rootfs)
     tried = [(system, *_tried(stage, system)) for system in known]
     if not any(not system.linux for system in known):
-        raise NotPossible("there is no system on this host that is no Linux")
+        raise NotPossible("there is no system on this host that is not Linux")
     text = "\n".join(f"{system.name}: {said}" for system, _runs, said in tried)
     yield Figure(SYSTEM, float(any(runs and not one.linux for one, runs, _said in tried)), text)
 

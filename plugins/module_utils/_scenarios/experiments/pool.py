@@ -55,7 +55,7 @@ AGAIN = answer(NAME, "placed_again")
 AGAIN_TIME = Metric(NAME, "time_to_placed_again", "s", "lower", 0.0001, 7200.0)
 
 _KEY, _DATA = "vcompare-pool", "kept"
-# Instances of the size that two fill a host with; so many that do not are no pool that comes to an end.
+# Instances of the size that two fill a host with; so many that do not are not a pool that comes to an end.
 _MOST = 40
 _MOVE_S = 180.0
 # The probe has seen the application reply for so long before it is moved, and after it.

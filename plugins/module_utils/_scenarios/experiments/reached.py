@@ -5,8 +5,8 @@
 The same small work is done in each arm: commands in a shell inside, and requests to its application from outside. What
 is traced are the tasks of the host that belong to the instance (its processes, or the processes and kernel threads that
 a virtual machine consists of) and what they start. Work that the kernel does in the context of some other task, such as
-the delivery of a packet by who sent it, is nobody's in each arm alike, and so is what a hypervisor does that is no part
-of the host's kernel.
+the delivery of a packet by who sent it, belongs to no one in each arm alike, and so does what a hypervisor does that is
+not part of the host's kernel.
 """
 
 from __future__ import annotations

@@ -83,9 +83,9 @@ def authorised_line(public: str, source_address: str, gate: str) -> str:
     :raises BackendError: the key or the address is none; either could widen what the line permits.
     """
     if not _PUBLIC.match(public):
-        raise BackendError(f"{public[:40]!r} is no public key of type ed25519")
+        raise BackendError(f"{public[:40]!r} is not a public key of type ed25519")
     if not _ADDRESS.match(source_address):
-        raise BackendError(f"{source_address!r} is no address that ssh can compare with")
+        raise BackendError(f"{source_address!r} is not an address that ssh can compare with")
     return f'restrict,from="{source_address}",command="{gate}" {public} {MARK}\n'
 
 
@@ -183,7 +183,7 @@ def write_client(address: str, host_key: str, folder: str = SOURCE_DIR, *, port:
     It knows the one key of the peer, as Ansible read it over its own, checked connection.
     """
     if not _PUBLIC.match(host_key):
-        raise BackendError(f"{host_key[:40]!r} is no host key of type ed25519")
+        raise BackendError(f"{host_key[:40]!r} is not a host key of type ed25519")
     known = f"{folder}/known_hosts"
     write_file(known, f"{address if port == 22 else f'[{address}]:{port}'} {host_key}\n".encode())
     options = {

@@ -21,7 +21,7 @@ def mib(arm: str) -> float:
         try:
             return float(said)
         except ValueError:
-            raise BackendError(f"Xen's free memory is no number: {said.strip()!r}") from None
+            raise BackendError(f"Xen's free memory is not a number: {said.strip()!r}") from None
     available = freed.available_mib()
     if not available:
         raise BackendError("a host does not say how much memory is available (/proc/meminfo)")

@@ -1,6 +1,6 @@
 # Copyright: the vcompare contributors
 # GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""libvirt is no package of a virtual environment: it is taken from the system where that has it."""
+"""libvirt is not a package of a virtual environment: it is taken from the system where that has it."""
 
 from __future__ import annotations
 

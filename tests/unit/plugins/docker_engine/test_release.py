@@ -173,7 +173,7 @@ def test_a_daemon_that_does_not_come_up_is_named(host: Host, journal: HostJourna
     assert released(host, journal).left == []
 
 
-# A busy machine is late, and that is no finding.
+# A busy machine is late, and that is not a finding.
 SLOW = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=60)
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(0, 3) | st.sampled_from(["a", "b"]),

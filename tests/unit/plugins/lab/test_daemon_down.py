@@ -26,7 +26,7 @@ def test_its_own_addresses_are_not_in_its_way(tmp_path: Path) -> None:
             lab.check(settings, 0)
         assert "vcompare lab doctor --fix" in refused.value.remedy
         os.makedirs(lab.lab.folder)
-        # An empty folder is no lab.
+        # An empty folder is not a lab.
         with pytest.raises(VcompareError, match="in use by something else"):
             lab.check(settings, 0)
         Path(lab.lab.state).write_text("{}", encoding="utf-8")

@@ -16,7 +16,7 @@ from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import V
 from ansible_collections.vcompare.lab.plugins.module_utils._images import apt
 
 pytestmark = pytest.mark.skipif(
-    shutil.which("apt-get") is None, reason="this is no Debian: there is no apt"
+    shutil.which("apt-get") is None, reason="this is not Debian: there is no apt"
 )
 
 

@@ -26,7 +26,7 @@ def test_known_answer() -> None:
 
 
 def test_a_kernel_that_counts_nothing() -> None:
-    """What is not counted is missing: it is no zero."""
+    """What is not counted is missing: it is not a zero."""
     found = conditions.parse("", "", {}, 100)
     assert found == conditions.Conditions(None, None, None, {})
     record = found.since(found).record(2.0)

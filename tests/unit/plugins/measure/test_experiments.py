@@ -268,7 +268,7 @@ class Asked:
 
     def requests(self) -> list[Request]:
         return [
-            # Refused at once: a quick failure is no quick reply.
+            # Refused at once: a quick failure is not a quick reply.
             Request(0.0, 0.01, "refused") if took is None else Request(0.0, took, "")
             for took in self.took_s
         ]
@@ -455,7 +455,7 @@ def test_an_arm_without_snapshots_says_so(local_arms: Arms) -> None:
 
 
 def with_images(folder: pathlib.Path) -> dict[str, Image]:
-    """Another release that is this machine's own, and a system that is no program of Linux."""
+    """Another release that is this machine's own, and a system that is not a program of Linux."""
     (folder / "lkrn").write_bytes(b"\xeb\x3c no program")
     (folder / "lkrn").chmod(0o755)
     entry = {"name": "A system", "file": "lkrn", "console": "its last (words|breath)"}

@@ -355,7 +355,7 @@ def test_a_peer_that_is_not_reached_costs_the_pool_only(
     local_arms: Arms, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_way(address: str, host_key: str, **_more: int) -> str:
-        raise BackendError("'' is no host key of type ed25519")
+        raise BackendError("'' is not a host key of type ed25519")
 
     monkeypatch.setattr(access, "write_client", no_way)
     peer = client.Peer("lab-linux-2", "10.213.10.2", "10.213.10.1", "")

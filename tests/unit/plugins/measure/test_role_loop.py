@@ -244,7 +244,7 @@ def test_a_budget_ends_it(runs: Runs) -> None:
         ({"vcompare_budget": "soon"}, "vcompare_budget: soon is no time"),
         (
             {"vcompare_blocks": 3, "vcompare_max_blocks": 2},
-            "vcompare_max_blocks: 2 is no greatest number",
+            "vcompare_max_blocks: 2 is not a maximum number",
         ),
         ({"vcompare_max_blocks": "many"}, "vcompare_max_blocks: many"),
     ],

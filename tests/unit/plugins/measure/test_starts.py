@@ -1,6 +1,6 @@
 # Copyright: the vcompare contributors
 # GPL-3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Starts that are no ordinary ones: of a whole system, and from the disk."""
+"""Starts that are not ordinary ones: of a whole system, and from the disk."""
 
 from __future__ import annotations
 

@@ -185,7 +185,7 @@ def test_a_build_counts_when_what_it_built_answers(local_arms: Arms) -> None:
     ]  # fmt: skip
     assert values(found)["recipe_lines"] == 2
     assert values(found)["same_result_twice"] == 1
-    # An old answer after a change is no build.
+    # An old answer after a change is not a build.
     builds.answers = "one: 7 programs"
     _result, found = samples(local_arms, "image-build")
     assert {sample["status"] for sample in found.values()} == {"failed"}

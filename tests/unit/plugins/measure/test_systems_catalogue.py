@@ -98,7 +98,7 @@ def test_what_nobody_can_start_is_refused(
 def test_what_is_no_catalogue_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "systems.yml"
     path.write_text(text)
-    with pytest.raises(SystemsError, match=r"can't be read|is no list"):
+    with pytest.raises(SystemsError, match=r"can't be read|is not a list"):
         systems.read(path)
 
 
