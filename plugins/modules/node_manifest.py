@@ -27,7 +27,7 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: See what the nodes are made of
+- name: Query the contents of the nodes
   vcompare.lab.node_manifest:
   register: made_of
 """
