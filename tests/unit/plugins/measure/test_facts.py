@@ -9,7 +9,8 @@ import platform
 from pathlib import Path
 
 import pytest
-from ansible_collections.vcompare.lab.plugins.module_utils._host import cpuid, facts, substrate
+from ansible_collections.vcompare.lab.plugins.module_utils._contract import substrates
+from ansible_collections.vcompare.lab.plugins.module_utils._host import cpuid, facts
 
 
 def test_versions_of_what_is_installed() -> None:
@@ -48,7 +49,7 @@ def test_this_machine() -> None:
     assert found["kernel"] == platform.release()
     assert found["cpu_count"] > 0
     assert found["memory_mib"] > 0
-    assert found["substrate"] in substrate.SUBSTRATES
+    assert found["substrate"] in substrates.SUBSTRATES
     assert found["boot_id"] == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 

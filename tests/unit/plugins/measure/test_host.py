@@ -16,7 +16,7 @@ import pytest
 from ansible_collections.vcompare.lab.plugins.module_utils._core.errors import BackendError
 from ansible_collections.vcompare.lab.plugins.module_utils._host import abandoned, hostlock
 
-COLLECTIONS = str(Path(abandoned.__file__).parents[5])
+COLLECTIONS = str(Path(abandoned.__file__).parents[6])
 
 PROGRAM = """
 import subprocess, sys, time
