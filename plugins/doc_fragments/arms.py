@@ -10,7 +10,8 @@ from ansible_collections.vcompare.lab.plugins.module_utils._contract.arms import
 class ModuleDocFragment:
     """``vcompare.lab.arms`` for an option ``arms``, ``.one`` for ``arm``, ``.asked`` for what a user may ask for."""
 
-    DOCUMENTATION = f"""
+    # With their types: yamllint of ansible-test reads plain assignments, and no text that is put together.
+    DOCUMENTATION: str = f"""
 options:
   arms:
     type: list
@@ -18,14 +19,14 @@ options:
     choices: [{", ".join(ARMS)}]
 """
 
-    ONE = f"""
+    ONE: str = f"""
 options:
   arm:
     type: str
     choices: [{", ".join(ARMS)}]
 """
 
-    ASKED = f"""
+    ASKED: str = f"""
 options:
   arms:
     type: list
