@@ -134,7 +134,7 @@ def test_what_is_wrong_is_named(
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("claims: [", "no YAML"),
+        ("claims: [", "not YAML"),
         ("schema: 1\nschema: 1\n", "the key 'schema' is there twice"),
         ("[]", "valid dictionary"),
         ("schema: 2\nclaims: []\n", "schema: Input should be 1"),

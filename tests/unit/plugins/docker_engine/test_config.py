@@ -75,7 +75,7 @@ def test_link_is_followed_and_stays(tmp_path: pathlib.Path) -> None:
     ("content", "says"),
     [
         (b"[1]", "no JSON object but a list"),
-        (b'{"a": \xff}', "no UTF-8"),
+        (b'{"a": \xff}', "not UTF-8"),
         (b'{"a": 1', "line 1, column 8"),
         (b'{"a": 1,}\n', "line 1"),
     ],

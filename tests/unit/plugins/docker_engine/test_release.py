@@ -124,7 +124,7 @@ def test_a_file_that_cannot_be_read_any_more_is_left(host: Host, journal: HostJo
     host.file.write_text('{"debug": true,')
     account = released(host, journal)
     assert host.file.read_text() == '{"debug": true,'
-    assert "no valid JSON" in account.left[0]["why"]
+    assert "not valid JSON" in account.left[0]["why"]
     assert host.restarts == 0
 
 

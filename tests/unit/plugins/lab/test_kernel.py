@@ -42,7 +42,7 @@ def test_a_newer_way_of_packing() -> None:
 @pytest.mark.parametrize(
     ("image", "said"),
     [
-        (b"\0" * 4096, "no bzImage"),
+        (b"\0" * 4096, "not a bzImage"),
         (bz_image(b"\x1f\x8b gzip" * 9), "neither by xz"),
         (bz_image(lzma.compress(b"no kernel")), "no ELF"),
     ],

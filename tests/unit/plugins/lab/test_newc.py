@@ -51,7 +51,7 @@ def test_what_it_holds_stays(tmp_path):
 
 @pytest.mark.parametrize("broken", [b"", b"\x1f\x8b" + b"0" * 200, b"070701"])
 def test_what_is_no_archive_is_refused(broken):
-    with pytest.raises(VcompareError, match="no entry of the format newc"):
+    with pytest.raises(VcompareError, match="not an entry of the format newc"):
         timeless(broken, 0)
 
 
@@ -77,5 +77,5 @@ def test_an_initrd_of_one_compressed_part_has_nothing_before_it():
 
 
 def test_an_archive_that_does_not_end_is_refused(tmp_path):
-    with pytest.raises(VcompareError, match="no entry of the format newc"):
+    with pytest.raises(VcompareError, match="not an entry of the format newc"):
         newc.first(packed(tmp_path / "a", 1000)[:150])

@@ -247,7 +247,7 @@ def test_report_without_the_package(home: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_report_of_what_is_no_bundle(tmp_path: Path) -> None:
-    with pytest.raises(AnsibleActionFail, match="no bundle"):
+    with pytest.raises(AnsibleActionFail, match="not a bundle"):
         action(report_action, {"bundle": str(tmp_path)}).run(task_vars={})
 
 

@@ -329,7 +329,7 @@ def test_a_manifest_is_never_half_written(opened: Bundle, monkeypatch: pytest.Mo
 
 def test_a_broken_manifest_says_so(opened: Bundle) -> None:
     (opened.path / "manifest.json").write_text("{")
-    with pytest.raises(BundleError, match="no JSON"):
+    with pytest.raises(BundleError, match="not JSON"):
         opened.open(MANIFEST)
 
 

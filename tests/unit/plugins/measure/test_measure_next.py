@@ -229,7 +229,7 @@ def test_a_bundle_that_can_not_be_judged_ends_with_what_it_has(
 
 
 def test_no_bundle(tmp_path: Path) -> None:
-    with pytest.raises(AnsibleActionFail, match="no bundle"):
+    with pytest.raises(AnsibleActionFail, match="not a bundle"):
         ask(Bundle(tmp_path / "nowhere"), 0)
 
 

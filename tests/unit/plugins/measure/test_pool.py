@@ -260,7 +260,7 @@ def test_the_way_to_the_peer_knows_one_host_key(tmp_path: Path) -> None:
     assert "StrictHostKeyChecking=yes" in text
     assert f"UserKnownHostsFile={tmp_path}/known_hosts" in text
     assert (tmp_path / "known_hosts").read_text(encoding="ascii") == f"10.213.10.2 {KEY}\n"
-    with pytest.raises(BackendError, match="no host key"):
+    with pytest.raises(BackendError, match="not a host key"):
         access.write_client("10.213.10.2", "", str(tmp_path))
 
 
@@ -362,7 +362,7 @@ def test_a_peer_that_is_not_reached_costs_the_pool_only(
     _result, found = samples(local_arms, "startup", "pool", peers={"docker": peer})
     assert found["time_to_first_reply", "minimal"]["status"] == "ok"
     assert found["moved_alive", "minimal"]["status"] == "failed"
-    assert "no host key" in str(found["moved_alive", "minimal"]["reason"])
+    assert "not a host key" in str(found["moved_alive", "minimal"]["reason"])
 
 
 def _value(config: str, key: str) -> str:

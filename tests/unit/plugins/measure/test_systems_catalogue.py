@@ -75,7 +75,7 @@ def test_the_example_is_a_catalogue() -> None:
     [
         ({"sha256": ""}, "sha256 must be given"),
         ({"sha256": "abc"}, "64 hexadecimal digits"),
-        ({"console": "("}, "no regular expression"),
+        ({"console": "("}, "not a regular expression"),
         ({"console": None}, "console is None"),
         ({"url": "https://example.org/x"}, "either path or url"),
         ({"path": ""}, "either path or url"),
